@@ -1,0 +1,61 @@
+import type { PeerId, RaftId } from "../core/peer.ts";
+import type { Catalog } from "../metadata/catalog.ts";
+import type { Command, Outcome } from "../metadata/commands.ts";
+
+/** Whether a read that begins now sees all that was committed before it, or is answered by a node that is cut off (G3). */
+export type Freshness = "fresh" | "cutOff";
+
+/** The port that everything above uses. Adapters: the driver over `level/` and `libp2p/`, and `memory.ts`. */
+export interface Consensus {
+  readonly self: RaftId;
+  /** This node's applied state. */
+  readonly catalog: Catalog;
+  /**
+   * Resolves once the command has applied on this node, refused or not. Retried through elections under its session (G8).
+   * @param deadlineMs how long to wait through elections; `http.deadline` by default
+   * @throws OciError UNAVAILABLE within 2 s where no quorum can be reached, or at the deadline
+   */
+  propose(
+    command: Command,
+    options?: { readonly signal?: AbortSignal; readonly deadlineMs?: number; readonly principal?: string },
+  ): Promise<Outcome>;
+  /**
+   * ReadIndex, one round for all that wait; resolves `fresh` once this node has applied what was committed when it began.
+   * @returns `cutOff` where this node has no contact with a majority
+   * @throws OciError UNAVAILABLE where a quorum is there and no leader was found within the deadline
+   */
+  barrier(signal?: AbortSignal): Promise<Freshness>;
+  status(): ConsensusStatus;
+  /** Called for each applied command, in order, after its batch was written. */
+  onApplied(listener: (applied: Applied) => void): () => void;
+  /** Called when the catalog's batches up to `index` are on stable storage. */
+  onSynced(listener: (index: number) => void): () => void;
+}
+
+export interface Applied {
+  readonly index: number;
+  readonly command: Command;
+  readonly outcome: Outcome;
+}
+
+export interface ConsensusStatus {
+  readonly self: RaftId;
+  readonly role: "leader" | "follower" | "candidate" | "preCandidate";
+  readonly leader: RaftId | undefined;
+  readonly term: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly syncedIndex: number;
+  readonly lastIndex: number;
+  readonly elections: number;
+  readonly cutOff: boolean;
+  readonly voters: readonly RaftId[];
+  readonly learners: readonly RaftId[];
+  /** What the leader knows of each peer; empty elsewhere. */
+  readonly progress: readonly {
+    readonly raftId: RaftId;
+    readonly peerId: PeerId | undefined;
+    readonly match: number;
+    readonly active: boolean;
+  }[];
+}

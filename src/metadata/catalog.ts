@@ -1,0 +1,44 @@
+import type { Digest } from "../core/digest.ts";
+import type { RaftId } from "../core/peer.ts";
+import type { RepositoryName, Tag } from "../core/reference.ts";
+import type {
+  BlobRecord,
+  CatalogTime,
+  ClusterRecord,
+  Link,
+  ManifestRecord,
+  Member,
+  Referrer,
+  RepositoryRecord,
+  TagRecord,
+} from "./records.ts";
+
+/**
+ * The applied state of this node, read. Point reads are synchronous and cached; listings go to the store.
+ * A client's read takes `Consensus.barrier()` first: this interface knows nothing of freshness.
+ */
+export interface Catalog {
+  cluster(): ClusterRecord | undefined;
+  time(): CatalogTime;
+  members(): readonly Member[];
+  member(raftId: RaftId): Member | undefined;
+  repository(repository: RepositoryName): RepositoryRecord | undefined;
+  tag(repository: RepositoryName, tag: Tag): TagRecord | undefined;
+  /** Undefined for one in the trash. */
+  manifest(repository: RepositoryName, digest: Digest): ManifestRecord | undefined;
+  /** Undefined for a hidden one. */
+  link(repository: RepositoryName, digest: Digest): Link | undefined;
+  blob(digest: Digest): BlobRecord | undefined;
+  /** Copies of a record that are members now. */
+  holders(record: BlobRecord): readonly Member[];
+  /** `need` of G1: min(`acks`, active members). */
+  need(): number;
+  /** Sorted by bytes; strictly after `after` ("" from the start). */
+  tags(repository: RepositoryName, after: string, limit: number): Promise<readonly Tag[]>;
+  /** Repositories that hold a manifest, sorted by bytes. */
+  repositories(after: string, limit: number): Promise<readonly RepositoryName[]>;
+  /** Manifests whose subject is `subject`, whether or not that is there; sorted by digest, strictly after `after`. */
+  referrers(repository: RepositoryName, subject: Digest, after: string, limit: number): Promise<readonly Referrer[]>;
+  /** Live records with fewer member copies than `copies` allows, for repair; digests strictly after `after`. */
+  shortRecords(after: string, limit: number): Promise<readonly Digest[]>;
+}

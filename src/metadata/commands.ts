@@ -1,0 +1,132 @@
+import type { Digest } from "../core/digest.ts";
+import type { PeerId, RaftId } from "../core/peer.ts";
+import type { PieceHash } from "../core/pieces.ts";
+import type { RepositoryName, Tag } from "../core/reference.ts";
+import type { CatalogTime, Edge } from "./records.ts";
+
+/** The highest command schema that this program can propose and apply. */
+export const COMMAND_VERSION = 1;
+
+export interface MemberFacts {
+  readonly peerId: PeerId;
+  readonly name: string;
+  readonly zone: string;
+  readonly capacity: number;
+  readonly addresses: readonly string[];
+  readonly http: string;
+  readonly versionMax: number;
+}
+
+export type ClusterCommand =
+  | { readonly type: "cluster.init"; readonly clusterId: string; readonly publicKey: Uint8Array; readonly member: MemberFacts }
+  | { readonly type: "cluster.raise"; readonly version: number }
+  /** The outcome's `value` is the session: the index of this entry. */
+  | { readonly type: "session.open"; readonly raftId: RaftId }
+  /** Moves catalog time while nothing else is proposed. */
+  | { readonly type: "clock.tick" };
+
+export type MemberCommand =
+  /** Use of the token and the membership are one entry, keyed by peer id: a retry is answered again. The outcome's `value` is the raft id. */
+  | { readonly type: "member.add"; readonly member: MemberFacts; readonly token: { readonly id: string; readonly hash: Uint8Array } }
+  | { readonly type: "member.update"; readonly raftId: RaftId; readonly member: MemberFacts }
+  | { readonly type: "member.state"; readonly raftId: RaftId; readonly down?: boolean; readonly draining?: boolean }
+  | { readonly type: "member.remove"; readonly raftId: RaftId }
+  | { readonly type: "token.create"; readonly id: string; readonly hash: Uint8Array; readonly uses: number; readonly ttlMs: number }
+  | { readonly type: "token.revoke"; readonly id: string };
+
+export type BlobCommand =
+  | {
+      readonly type: "blob.commit";
+      readonly repository: RepositoryName;
+      readonly digest: Digest;
+      readonly sizeBytes: number;
+      readonly root: PieceHash;
+      readonly copies: readonly RaftId[];
+      readonly deadline: CatalogTime;
+      /** Names the pins that wait for this commit's outcome. */
+      readonly commitId: string;
+      /** Set where the bytes came from an upstream: the link keeps it only while nothing was pushed. */
+      readonly source?: string;
+    }
+  | {
+      readonly type: "blob.remote";
+      readonly repository: RepositoryName;
+      readonly digest: Digest;
+      readonly sizeBytes: number;
+      readonly source: string;
+    }
+  | {
+      readonly type: "blob.adopt";
+      readonly repository: RepositoryName;
+      readonly digest: Digest;
+      readonly sizeBytes: number;
+      readonly root?: PieceHash;
+      readonly copy: RaftId;
+    }
+  | { readonly type: "blob.mount"; readonly source: RepositoryName; readonly target: RepositoryName; readonly digest: Digest }
+  | { readonly type: "blob.unlink"; readonly repository: RepositoryName; readonly digest: Digest }
+  /** Renews the lease of a link, or of an untagged manifest. */
+  | { readonly type: "lease.renew"; readonly repository: RepositoryName; readonly digest: Digest }
+  | { readonly type: "copy.add"; readonly digest: Digest; readonly copy: RaftId; readonly deadline: CatalogTime; readonly commitId: string }
+  | { readonly type: "copy.drop"; readonly digest: Digest; readonly copy: RaftId; readonly bad: boolean }
+  | { readonly type: "cache.evict"; readonly digest: Digest };
+
+export type ManifestCommand =
+  | {
+      readonly type: "manifest.put";
+      readonly repository: RepositoryName;
+      readonly digest: Digest;
+      readonly mediaType: string;
+      readonly bytes: Uint8Array;
+      readonly tags: readonly Tag[];
+      readonly references: readonly Edge[];
+      readonly subject?: Digest;
+      readonly artifactType?: string;
+      readonly annotations?: Readonly<Record<string, string>>;
+      /** Compare-and-set of the (one) tag: it must stand at one of these digests; `*` is any. */
+      readonly ifMatch?: readonly (Digest | "*")[];
+      readonly ifNoneMatch?: readonly (Digest | "*")[];
+      /** A sparse index is allowed: missing children do not refuse it. */
+      readonly sparse?: boolean;
+    }
+  | { readonly type: "manifest.delete"; readonly repository: RepositoryName; readonly digest: Digest }
+  | { readonly type: "manifest.undelete"; readonly repository: RepositoryName; readonly digest: Digest }
+  | { readonly type: "manifest.purge"; readonly repository: RepositoryName; readonly digest: Digest }
+  | { readonly type: "tag.delete"; readonly repository: RepositoryName; readonly tag: Tag };
+
+export type CollectCommand =
+  | { readonly type: "gc.unlink"; readonly repository: RepositoryName; readonly digest: Digest }
+  | { readonly type: "gc.condemn"; readonly digest: Digest }
+  | { readonly type: "gc.deleted"; readonly digest: Digest; readonly copy: RaftId; readonly condemnedAt: number }
+  | { readonly type: "gc.reclaim"; readonly digest: Digest; readonly condemnedAt: number };
+
+/** What a proposal carries. A new command does not compile until `apply` decides it. */
+export type Command = ClusterCommand | MemberCommand | BlobCommand | ManifestCommand | CollectCommand;
+
+/** Why `apply` changed nothing. The registry turns these into error codes of the distribution-spec. */
+export type Refusal =
+  | "deadline" // catalog time has passed the command's deadline
+  | "need" // a record is short of durable copies: spread it and try again
+  | "unknown" // no such record, link, manifest, tag, member or token
+  | "missing" // manifest.put: `digest` names a reference that is not there
+  | "referenced" // a manifest still names the blob
+  | "mismatch" // size or piece root differ from what the record says
+  | "precondition" // If-Match or If-None-Match does not hold
+  | "state" // the record's state does not allow it
+  | "busy" // gc: referenced again, leased or in grace
+  | "count" // a drop would leave too few copies
+  | "stale" // gc: of an earlier condemning
+  | "tokenSpent" // unknown, used up, expired or revoked join token
+  | "session" // unknown session: never applied blindly
+  | "version"; // newer than `cluster.version`
+
+/** What `apply` answers, the same on every node; kept in the session table for retries. */
+export interface Outcome {
+  readonly refused?: Refusal;
+  /** The digest that a refusal is about. */
+  readonly digest?: Digest;
+  /** `session.open`: the session; `member.add`: the raft id; `manifest.put`: 1 where the manifest is new. */
+  readonly value?: number;
+  /** Index of the entry that decided it. */
+  readonly index: number;
+}

@@ -1,0 +1,112 @@
+import type { Digest } from "../core/digest.ts";
+import type { PeerId, RaftId } from "../core/peer.ts";
+import type { PieceHash } from "../core/pieces.ts";
+import type { RepositoryName, Tag } from "../core/reference.ts";
+
+/** Catalog time in ms: moves only in `apply`, by the stamps of the leader (design.md, Versions, Time). */
+export type CatalogTime = number;
+
+export interface ClusterRecord {
+  readonly clusterId: string;
+  /** `cluster.version`: the highest command schema that may be proposed. */
+  readonly version: number;
+  /** SPKI DER of the cluster's Ed25519 public key. */
+  readonly publicKey: Uint8Array;
+}
+
+export interface Member {
+  readonly raftId: RaftId;
+  readonly peerId: PeerId;
+  readonly name: string;
+  readonly zone: string;
+  /** Relative weight for placement; 1 by default. */
+  readonly capacity: number;
+  /** Multiaddrs without the `/p2p/` part, dialled in order. */
+  readonly addresses: readonly string[];
+  /** `host:port` of its HTTP front end, for people. */
+  readonly http: string;
+  readonly down: boolean;
+  readonly draining: boolean;
+  /** The highest command schema that this member's program can apply. */
+  readonly versionMax: number;
+}
+
+/** State of a digest across the cluster; absent where there is no record. */
+export interface BlobRecord {
+  readonly state: "live" | "remote" | "condemned";
+  readonly sizeBytes: number;
+  /** Piece root; undefined only for an adopted blob before its first read. */
+  readonly root: PieceHash | undefined;
+  /** Confirmed durable copies. A raft id that is no longer a member counts for nothing: ids are never used again. */
+  readonly copies: readonly RaftId[];
+  /** Index of the entry that condemned it; 0 otherwise. */
+  readonly condemnedAt: number;
+  readonly acknowledged: readonly RaftId[];
+  /** How many repositories link it, hidden links included. */
+  readonly links: number;
+}
+
+/** What makes a digest visible in a repository. */
+export interface Link {
+  /** Edges from live manifests of the repository. */
+  readonly references: number;
+  /** Edges from manifests in its trash. */
+  readonly trashed: number;
+  readonly lease: CatalogTime;
+  readonly zeroSince: CatalogTime;
+  /** Where it came from, for what an upstream gave. */
+  readonly source: string | undefined;
+  /** A client deleted it while the trash still needs the bytes. */
+  readonly hidden: boolean;
+}
+
+export interface TagRecord {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly sizeBytes: number;
+}
+
+export interface ManifestRecord {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  /** Byte for byte as received. */
+  readonly bytes: Uint8Array;
+  readonly references: readonly Edge[];
+  readonly subject: Digest | undefined;
+  readonly artifactType: string | undefined;
+  readonly annotations: Readonly<Record<string, string>> | undefined;
+  readonly tags: readonly Tag[];
+  /** Lease of a manifest without a tag or parent. */
+  readonly lease: CatalogTime;
+  /** Set while it lies in the trash: when it may be purged. */
+  readonly purgeAfter: CatalogTime | undefined;
+}
+
+/** What a manifest names. `blob` and `manifest` must be there (unless a sparse index is allowed); `foreign` need not. */
+export interface Edge {
+  readonly digest: Digest;
+  readonly kind: "blob" | "manifest" | "foreign";
+}
+
+/** One row of the referrers answer: a descriptor (distribution-spec 1.1, "Listing Referrers"). */
+export interface Referrer {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly sizeBytes: number;
+  readonly artifactType: string | undefined;
+  readonly annotations: Readonly<Record<string, string>> | undefined;
+}
+
+export interface JoinTokenRecord {
+  readonly id: string;
+  /** SHA-256 of the token's secret. */
+  readonly hash: Uint8Array;
+  readonly usesLeft: number;
+  readonly expiresAt: CatalogTime;
+}
+
+export interface RepositoryRecord {
+  readonly name: RepositoryName;
+  readonly manifests: number;
+  readonly tags: number;
+}
