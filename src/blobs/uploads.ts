@@ -1,0 +1,52 @@
+import type { Digest, DigestAlgorithm } from "../core/digest.ts";
+import type { RepositoryName } from "../core/reference.ts";
+import type { BlobFacts } from "./blob-store.ts";
+
+/**
+ * Upload sessions that live on this node, and survive its restart: what was fsynced goes on. Adapters: `memory.ts`, `disk/`.
+ * A session's id is opaque here; the registry puts the owner's peer id in front.
+ */
+export interface Uploads {
+  create(id: string, binding: UploadBinding): Promise<UploadStatus>;
+  /** Undefined for one that never was, was cancelled, or has expired. */
+  status(id: string): Promise<UploadStatus | undefined>;
+  /**
+   * Appends in order of arrival, hashed and written in the worker; durable on return.
+   * @param offset where the client says that this chunk starts; undefined for a stream without Content-Range
+   * @param sizeBytes what Content-Length promised; a body that ends early keeps what came and rejects with SIZE_INVALID
+   * @throws OciError RANGE_INVALID (detail `offset`: bytes held) where the offset is not the end or another writer is at work;
+   *   BLOB_UPLOAD_UNKNOWN; INSUFFICIENT_STORAGE (the session stays)
+   */
+  append(
+    id: string,
+    chunk: { readonly offset?: number; readonly sizeBytes?: number },
+    source: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<UploadStatus>;
+  /**
+   * Checks the digest (one re-read where it is of another algorithm than was hashed), fsyncs, and pins the bytes under `commitId`.
+   * The session stands until `complete`. A mismatch ends it.
+   * @throws OciError DIGEST_INVALID, BLOB_UPLOAD_UNKNOWN, RANGE_INVALID while a writer is at work
+   */
+  finish(id: string, digest: Digest, commitId: string, signal: AbortSignal): Promise<BlobFacts>;
+  /** The commit was answered: the session is remembered with its digest until it expires, so that a retried PUT is answered again. */
+  complete(id: string, digest: Digest): Promise<void>;
+  cancel(id: string): Promise<boolean>;
+  /** Drops sessions idle for longer than `uploads.expireAfter`; answers how many. */
+  expire(): Promise<number>;
+}
+
+export interface UploadBinding {
+  readonly repository: RepositoryName;
+  readonly principal: string;
+  /** What is hashed while the bytes come in; sha256 where the client named no other. */
+  readonly algorithm: DigestAlgorithm;
+}
+
+export interface UploadStatus extends UploadBinding {
+  readonly id: string;
+  /** Bytes held. */
+  readonly offset: number;
+  /** Set once the session is complete. */
+  readonly digest: Digest | undefined;
+}
