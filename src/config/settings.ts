@@ -1,0 +1,80 @@
+import { bytes, count, duration, hostPort, type Kind, label, list, oddCount, oneOf, peerAddress, text, weight, yesNo } from "./kinds.ts";
+
+/** One setting: the one place where its default, its unit and its help stand. */
+export interface Setting<T> extends Kind<T> {
+  /** As it would be written; empty where there is none. */
+  readonly default: string;
+  readonly help: string;
+  /** The name on the command line where it is not the key in kebab-case. */
+  readonly flag: string | undefined;
+}
+
+function setting<T>(defaultText: string, kind: Kind<T>, help: string, flag?: string): Setting<T> {
+  return { ...kind, default: defaultText, help, flag };
+}
+
+/** The loader, `--help`, the environment names and config/roadstead.yaml derive from this. */
+export const SETTINGS = {
+  data: setting("", text, "Folder of this node's data: blobs, log, catalog, identity. One process at a time.", "data"),
+  "node.name": setting("", label, "Name of this node for people. Without one: the host's name.", "name"),
+  "node.zone": setting("", label, "Failure domain (rack, room, cloud zone); copies are spread over zones.", "zone"),
+  "node.capacity": setting("1", weight, "Relative weight in the placement of blobs: a node of 2 keeps twice what a node of 1 keeps."),
+  "http.listen": setting("127.0.0.1:5000", hostPort, "Where clients connect.", "http"),
+  "http.tlsCert": setting("", text, "PEM file with the certificate chain; with http.tlsKey, clients speak HTTPS."),
+  "http.tlsKey": setting("", text, "PEM file with the private key of http.tlsCert."),
+  "http.insecureOpen": setting(
+    "false",
+    yesNo,
+    "Allow http.listen beyond loopback while there are no users: anyone who reaches it may push, pull and delete.",
+    "insecure-open",
+  ),
+  "http.deadline": setting("10s", duration, "How long a request waits through elections before it is answered 503."),
+  "http.idleTimeout": setting(
+    "60s",
+    duration,
+    "A client that neither sends nor takes a byte for so long is cut off; an upload has no limit in all.",
+  ),
+  "http.manifestSizeMax": setting("4MiB", bytes, "Largest manifest accepted."),
+  "p2p.listen": setting("127.0.0.1:5100", hostPort, "Where the other nodes connect.", "p2p"),
+  "p2p.advertise": setting(
+    "",
+    list(peerAddress),
+    "Addresses that the other nodes are told. Without any: those that p2p.listen has, never a wildcard.",
+    "advertise",
+  ),
+  "durability.copies": setting("3", count(1, 64), "Nodes that are to keep a copy of each blob; at most as many as there are."),
+  "durability.acks": setting("2", count(1, 64), "Copies that are durable before a push is acknowledged; at most durability.copies."),
+  "cluster.voters": setting(
+    "5",
+    oddCount(9),
+    "Voters at most; other nodes are learners, which serve everything and cost no commit latency.",
+  ),
+  "raft.tick": setting("100ms", duration, "One unit of Raft's logical time; an election takes 10 to 20."),
+  "uploads.expireAfter": setting("24h", duration, "An upload session that is idle for so long is dropped."),
+  "log.level": setting(
+    "info",
+    oneOf("debug", "info", "warn", "error"),
+    "Least severe line that is logged (JSON lines on standard output).",
+  ),
+} as const;
+
+export type Key = keyof typeof SETTINGS;
+type ValueOf<S> = S extends Setting<infer T> ? T : never;
+/** Parsed values by key: durations in ms, sizes in bytes. */
+export type Config = { readonly [K in Key]: ValueOf<(typeof SETTINGS)[K]> };
+
+export const KEYS = Object.keys(SETTINGS) as readonly Key[];
+
+/** `http.manifestSizeMax` is `ROADSTEAD_HTTP_MANIFEST_SIZE_MAX`. */
+export function environmentName(key: Key): string {
+  return `ROADSTEAD_${kebab(key).replaceAll("-", "_").toUpperCase()}`;
+}
+
+/** `http.manifestSizeMax` is `http-manifest-size-max`; `http.listen` has the short name `http`. */
+export function flagName(key: Key): string {
+  return SETTINGS[key].flag ?? kebab(key);
+}
+
+function kebab(key: Key): string {
+  return key.replaceAll(".", "-").replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
