@@ -1,0 +1,23 @@
+export type ConsensusErrorCode =
+  | "logCorrupt" // the Raft log is torn or altered: the node must not vote or serve with it
+  | "catalogCorrupt" // the catalog's seals are broken: reinstall from a snapshot
+  | "folderInUse" // another process holds the data folder
+  | "storage" // a write or fsync failed: the process must end
+  | "version" // an entry or snapshot that this program does not know
+  | "transfer"; // a snapshot that did not arrive whole
+
+/** What consensus cannot go on with: code plus facts. Refusals that a client can act on are `OciError`s. */
+export class ConsensusError extends Error {
+  override readonly name = "ConsensusError";
+  readonly code: ConsensusErrorCode;
+  readonly facts: Readonly<Record<string, string | number>>;
+
+  constructor(code: ConsensusErrorCode, message: string, facts: ConsensusError["facts"] = {}, cause?: unknown) {
+    super(message, { cause });
+    this.code = code;
+    this.facts = facts;
+  }
+}
+
+/** Called once with what ends the node: a write or fsync that failed is never retried into success. */
+export type Fatal = (error: Error) => void;

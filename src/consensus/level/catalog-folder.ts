@@ -1,0 +1,91 @@
+import { mkdir, open as openFile, readdir, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { ConsensusError } from "../errors.ts";
+import { type Database, openDatabase, syncFolder } from "./database.ts";
+
+const CURRENT = "current";
+const PREFIX = "db-";
+const OPTIONS = { cacheBytes: 16 * 2 ** 20, writeBufferBytes: 4 * 2 ** 20, compression: true };
+
+/** The folder of the catalog's database. `current` names the one that counts; another is an install that did not end, and goes at open. */
+export interface CatalogFolder {
+  readonly database: Database;
+  /** An empty database beside the current one. */
+  begin(): Promise<Database>;
+  /** Makes `fresh` the current one, durably, then drops the old one. */
+  commit(fresh: Database): Promise<void>;
+  discard(fresh: Database): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** @throws ConsensusError folderInUse or storage */
+export async function openCatalogFolder(folder: string): Promise<CatalogFolder> {
+  await mkdir(folder, { recursive: true });
+  let name = await readCurrent(folder);
+  if (name === undefined) {
+    if ((await readdir(folder)).some((entry) => entry.startsWith(PREFIX))) throw currentMissing(folder);
+    name = `${PREFIX}1`;
+    await writeCurrent(folder, name);
+  }
+  let database = await openDatabase(join(folder, name), OPTIONS);
+  // Only now: the lock of the current database says that no other process is at work here.
+  for (const entry of await readdir(folder)) {
+    if (entry.startsWith(PREFIX) && entry !== name) await rm(join(folder, entry), { recursive: true, force: true });
+  }
+  return {
+    get database() {
+      return database;
+    },
+    async begin() {
+      const next = Number(name?.slice(PREFIX.length)) + 1;
+      const path = join(folder, `${PREFIX}${next}`);
+      await rm(path, { recursive: true, force: true });
+      return openDatabase(path, OPTIONS);
+    },
+    async commit(fresh) {
+      const old = database;
+      const oldName = name ?? "";
+      const freshName = fresh.location.slice(folder.length + 1);
+      await syncFolder(folder);
+      await writeCurrent(folder, freshName);
+      database = fresh;
+      name = freshName;
+      await old.close();
+      await rm(join(folder, oldName), { recursive: true, force: true });
+    },
+    async discard(fresh) {
+      if (fresh === database) return;
+      const path = fresh.location;
+      await fresh.close();
+      await rm(path, { recursive: true, force: true });
+    },
+    close: () => database.close(),
+  };
+}
+
+function currentMissing(folder: string): ConsensusError {
+  const message = `The catalog in ${folder} has databases but no file that names the current one. It must be reinstalled from another member.`;
+  return new ConsensusError("catalogCorrupt", message, { folder });
+}
+
+async function readCurrent(folder: string): Promise<string | undefined> {
+  try {
+    return (await readFile(join(folder, CURRENT), "utf8")).trim();
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+async function writeCurrent(folder: string, name: string): Promise<void> {
+  const temporary = join(folder, `${CURRENT}.new`);
+  const handle = await openFile(temporary, "w", 0o600);
+  try {
+    await handle.writeFile(`${name}\n`);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(temporary, join(folder, CURRENT));
+  await syncFolder(folder);
+}

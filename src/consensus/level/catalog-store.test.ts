@@ -1,0 +1,224 @@
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { systemClock } from "../../core/clock.ts";
+import type { ConfState } from "../../raft/types.ts";
+import { LevelCatalogStore } from "./catalog-store.ts";
+import { openDatabase, orderedIndex } from "./database.ts";
+
+const ONE: ConfState = { voters: [1], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
+const RAW = { cacheBytes: 2 ** 20, writeBufferBytes: 2 ** 22, compression: true };
+let folder = "";
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "catalog-"));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const never = (error: Error): void => {
+  throw error;
+};
+const open = (sealBytes?: number) =>
+  LevelCatalogStore.open({
+    folder,
+    clock: systemClock,
+    fatal: never,
+    syncMs: 60_000,
+    initial: { index: 1, term: 1, confState: ONE },
+    ...(sealBytes === undefined ? {} : { sealBytes }),
+  });
+const bytes = (text: string): Uint8Array => Buffer.from(text);
+const put = (store: LevelCatalogStore, index: number, changes: Record<string, string | undefined>, confState?: ConfState) =>
+  store.applyBatch({
+    entries: [
+      { index, changes: Object.entries(changes).map(([key, value]) => ({ key, value: value === undefined ? undefined : bytes(value) })) },
+    ],
+    term: 1,
+    confState,
+  });
+const text = (value: Uint8Array | undefined): string | undefined => (value === undefined ? undefined : Buffer.from(value).toString());
+async function everything(store: { scan: LevelCatalogStore["scan"] }): Promise<string[]> {
+  return (await store.scan("", "", 1000)).map(([key, value]) => `${key}=${text(value)}`);
+}
+const currentDatabase = async () => openDatabase(join(folder, (await readdir(folder)).find((name) => name.startsWith("db-"))!), RAW);
+
+test("changes, applied index and configuration are one batch and there after a restart", async () => {
+  const store = await open();
+  const two: ConfState = { ...ONE, learners: [7] };
+  await put(store, 2, { "tag/a": "1", "tag/b": "2" });
+  await put(store, 3, { "tag/a": undefined, "tag/c": "3" }, two);
+  const seal = store.seal;
+  await store.close();
+  const again = await open();
+  expect([again.appliedIndex, again.appliedTerm, again.confState, text(again.get("tag/b")), again.get("tag/a")]).toEqual([
+    3,
+    1,
+    two,
+    "2",
+    undefined,
+  ]);
+  expect(again.seal).toEqual(seal);
+  expect(again.syncedIndex).toBe(3);
+  await again.close();
+});
+
+test("a scan is in byte order, strictly after its start, and never shows seals or the neighbour's keys", async () => {
+  const store = await open();
+  await put(store, 2, { "t/a": "1", "t/é": "4", "t/Z": "0", "t/b": "2", "t/😀": "5", "u/a": "9", t: "8", "t/b/c": "3" });
+  const keys = async (after: string, limit: number) => (await store.scan("t/", after, limit)).map(([key]) => key);
+  expect(await keys("", 100)).toEqual(["t/Z", "t/a", "t/b", "t/b/c", "t/é", "t/😀"]);
+  expect(await keys("b", 2)).toEqual(["t/b/c", "t/é"]);
+  expect(await everything(store)).toHaveLength(8);
+  await store.close();
+});
+
+test("a cached read sees each later write, and a cached absence ends with the write", async () => {
+  const store = await open();
+  expect(store.get("k")).toBeUndefined();
+  await put(store, 2, { k: "1" });
+  expect(text(store.get("k"))).toBe("1");
+  expect(store.get("k")).toBe(store.get("k"));
+  await put(store, 3, { k: "2" });
+  expect(text(store.get("k"))).toBe("2");
+  await put(store, 4, { k: undefined });
+  expect(store.get("k")).toBeUndefined();
+  await store.close();
+});
+
+test("synced listeners hear the index that is durable, once", async () => {
+  const store = await open();
+  const heard: number[] = [];
+  store.onSynced((index) => heard.push(index));
+  await put(store, 2, { a: "1" });
+  await put(store, 3, { a: "2" });
+  expect(heard).toEqual([]);
+  await store.sync();
+  await store.sync();
+  expect(heard).toEqual([3]);
+  await store.close();
+});
+
+test("the seal is the same however entries were batched, and differs with one changed byte", async () => {
+  const store = await open();
+  await put(store, 2, { a: "1" });
+  await put(store, 3, { b: "2" });
+  const apart = store.seal;
+  await store.close();
+  await rm(folder, { recursive: true });
+  const together = await open();
+  await together.applyBatch({
+    entries: [
+      { index: 2, changes: [{ key: "a", value: bytes("1") }] },
+      { index: 3, changes: [{ key: "b", value: bytes("2") }] },
+    ],
+    term: 1,
+    confState: undefined,
+  });
+  expect(together.seal).toEqual(apart);
+  await together.close();
+  await rm(folder, { recursive: true });
+  const other = await open();
+  await put(other, 2, { a: "1" });
+  await put(other, 3, { b: "3" });
+  expect(other.seal).not.toEqual(apart);
+  await other.close();
+});
+
+test("a seal that is missing in the middle is refused at open", async () => {
+  const store = await open();
+  for (let index = 2; index <= 9; index += 1) await put(store, index, { [`k${index}`]: "v" });
+  await store.close();
+  const database = await currentDatabase();
+  await database.del(`s${orderedIndex(5)}`);
+  await database.close();
+  await expect(open()).rejects.toMatchObject({ code: "catalogCorrupt" });
+});
+
+test("an applied index without its seal, and a seal above the applied index, are refused at open", async () => {
+  const store = await open();
+  for (let index = 2; index <= 4; index += 1) await put(store, index, { k: "v" });
+  await store.close();
+  const database = await currentDatabase();
+  const seal = await database.get(`s${orderedIndex(4)}`);
+  await database.del(`s${orderedIndex(4)}`);
+  await database.close();
+  await expect(open()).rejects.toMatchObject({ code: "catalogCorrupt" });
+  const again = await currentDatabase();
+  await again.batch([
+    { type: "put", key: `s${orderedIndex(4)}`, value: seal! },
+    { type: "put", key: `s${orderedIndex(6)}`, value: seal! },
+  ]);
+  await again.close();
+  await expect(open()).rejects.toMatchObject({ code: "catalogCorrupt" });
+});
+
+test("old seals are pruned, and what is left still opens", async () => {
+  const store = await open(2_000);
+  for (let index = 2; index <= 60; index += 1) await put(store, index, { k: "v" });
+  await store.close();
+  const database = await currentDatabase();
+  const seals = await database.keys({ gte: "s", lt: "s~" }).all();
+  await database.close();
+  expect(seals.length).toBeGreaterThan(2);
+  expect(seals.length).toBeLessThan(12);
+  const again = await open(2_000);
+  expect(again.appliedIndex).toBe(60);
+  await again.close();
+});
+
+test("a snapshot reads one state while applying goes on", async () => {
+  const store = await open();
+  await put(store, 2, { a: "1" });
+  const snapshot = store.snapshot();
+  await put(store, 3, { a: "2", b: "3" });
+  expect([snapshot.meta, await everything(snapshot), text(snapshot.get("a"))]).toEqual([
+    { index: 2, term: 1, confState: ONE },
+    ["a=1"],
+    "1",
+  ]);
+  await snapshot.close();
+  await store.close();
+});
+
+async function* parts(...entries: [string, string][]) {
+  for (const [key, value] of entries) yield [[key, bytes(value)] as const];
+}
+
+test("an installed snapshot replaces everything, and applying goes on from it", async () => {
+  const store = await open();
+  await put(store, 2, { old: "1" });
+  const meta = { index: 50, term: 4, confState: { ...ONE, voters: [1, 2] } };
+  await store.install(meta, Buffer.alloc(32, 7), parts(["new", "2"]));
+  expect([store.appliedIndex, store.syncedIndex, await everything(store), store.get("old")]).toEqual([50, 50, ["new=2"], undefined]);
+  await put(store, 51, { more: "3" });
+  await store.close();
+  const again = await open();
+  expect([again.appliedIndex, again.confState.voters, await everything(again)]).toEqual([51, [1, 2], ["more=3", "new=2"]]);
+  expect((await readdir(folder)).filter((name) => name.startsWith("db-"))).toEqual(["db-2"]);
+  await again.close();
+});
+
+test("an install that fails in the middle leaves the old state whole", async () => {
+  const store = await open();
+  await put(store, 2, { old: "1" });
+  async function* torn() {
+    yield [["new", bytes("2")] as const];
+    throw new Error("the stream broke");
+  }
+  await expect(store.install({ index: 50, term: 4, confState: ONE }, new Uint8Array(32), torn())).rejects.toThrow("the stream broke");
+  expect([store.appliedIndex, await everything(store)]).toEqual([2, ["old=1"]]);
+  await put(store, 3, { more: "1" });
+  await store.close();
+});
+
+test("what a crash left of an install is dropped at open", async () => {
+  const store = await open();
+  await put(store, 2, { old: "1" });
+  await store.close();
+  await mkdir(join(folder, "db-2"));
+  await writeFile(join(folder, "db-2", "CURRENT"), "half");
+  const again = await open();
+  expect([again.appliedIndex, await everything(again)]).toEqual([2, ["old=1"]]);
+  expect(await readdir(folder)).not.toContain("db-2");
+  await again.close();
+});

@@ -1,0 +1,362 @@
+import { createHash } from "node:crypto";
+import { LRUCache } from "lru-cache";
+import type { Clock } from "../../core/clock.ts";
+import { decode, encode } from "../../core/codec.ts";
+import type { Change } from "../../metadata/view.ts";
+import type { ConfState, SnapshotMeta } from "../../raft/types.ts";
+import { ConsensusError, type Fatal } from "../errors.ts";
+import type { AppliedBatch, AppliedStore, StoreSnapshot } from "../store.ts";
+import { type CatalogFolder, openCatalogFolder } from "./catalog-folder.ts";
+import { type Database, orderedIndex } from "./database.ts";
+import { decodeLink, SealChain } from "./seal-chain.ts";
+
+/** Catalog keys, seals and the meta record never collide: each has a first byte of its own. */
+const CATALOG = "c";
+const SEAL = "s";
+const META = "m";
+const MARKER = "y";
+
+export interface LevelCatalogOptions {
+  readonly folder: string;
+  readonly clock: Clock;
+  readonly fatal: Fatal;
+  /** Bytes of values kept in memory for point reads. */
+  readonly cacheBytes?: number;
+  /** How long a batch may wait for its fsync; 1,000 ms by default. */
+  readonly syncMs?: number;
+  /** How many entries may wait for their fsync; 4,096 by default. */
+  readonly syncEntries?: number;
+  /** Bytes of batches whose seals are kept; twice LevelDB's write buffers by default. */
+  readonly sealBytes?: number;
+  /** Applied state of a store that has none yet: the bootstrap's snapshot, or nothing. */
+  readonly initial?: SnapshotMeta;
+}
+
+interface Meta {
+  readonly index: number;
+  readonly term: number;
+  readonly confState: ConfState;
+  readonly checkpoint: number;
+}
+
+const EMPTY_CONF: ConfState = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
+const NO_SEAL = new Uint8Array(32);
+
+/** The catalog on a LevelDB of its own (DESIGN.md, "Two databases"). One batch carries changes, seal and applied index. */
+export class LevelCatalogStore implements AppliedStore {
+  readonly #options: LevelCatalogOptions;
+  readonly #folder: CatalogFolder;
+  readonly #cache: LRUCache<string, { value: Uint8Array | undefined }>;
+  readonly #syncedListeners = new Set<(index: number) => void>();
+  #database: Database;
+  #chain: SealChain;
+  #meta: Meta;
+  #seal: Uint8Array;
+  #syncedIndex: number;
+  #dirtyEntries = 0;
+  #cancelSync: (() => void) | undefined;
+  #syncing: Promise<void> | undefined;
+  #closed = false;
+
+  /**
+   * Opens the store and checks its seals.
+   * @throws ConsensusError catalogCorrupt, folderInUse or storage
+   */
+  static async open(options: LevelCatalogOptions): Promise<LevelCatalogStore> {
+    const folder = await openCatalogFolder(options.folder);
+    try {
+      const loaded = await load(folder.database, options);
+      // What LevelDB replayed from its log at open is in tables now, and those are synced: all that was loaded is durable.
+      return new LevelCatalogStore(options, folder, loaded);
+    } catch (error) {
+      await folder.close();
+      throw error;
+    }
+  }
+
+  private constructor(options: LevelCatalogOptions, folder: CatalogFolder, loaded: Loaded) {
+    this.#options = options;
+    this.#folder = folder;
+    this.#database = folder.database;
+    this.#chain = loaded.chain;
+    this.#meta = loaded.meta;
+    this.#seal = loaded.seal;
+    this.#syncedIndex = loaded.meta.index;
+    this.#cache = new LRUCache<string, { value: Uint8Array | undefined }>({
+      maxSize: options.cacheBytes ?? 16 * 2 ** 20,
+      maxEntrySize: 2 ** 20,
+      sizeCalculation: (entry, key) => (entry.value?.byteLength ?? 0) + key.length * 2 + 128,
+    });
+  }
+
+  get appliedIndex(): number {
+    return this.#meta.index;
+  }
+
+  get appliedTerm(): number {
+    return this.#meta.term;
+  }
+
+  get confState(): ConfState {
+    return this.#meta.confState;
+  }
+
+  get syncedIndex(): number {
+    return this.#syncedIndex;
+  }
+
+  /** Hash over every applied entry's changes, in order: the same on every member at the same index. */
+  get seal(): Uint8Array {
+    return this.#seal;
+  }
+
+  /** The same array for the same value while it is cached, so that decoders may cache by identity. */
+  get(key: string): Uint8Array | undefined {
+    const cached = this.#cache.get(key);
+    if (cached !== undefined) return cached.value;
+    const value = this.#database.getSync(CATALOG + key);
+    this.#cache.set(key, { value });
+    return value;
+  }
+
+  async scan(prefix: string, after: string, limit: number): Promise<readonly (readonly [string, Uint8Array])[]> {
+    const database = this.#database;
+    try {
+      return await scanDatabase(database, prefix, after, limit);
+    } catch (error) {
+      // A snapshot was installed meanwhile: the state to read is the new one.
+      if (database !== this.#database) return scanDatabase(this.#database, prefix, after, limit);
+      throw error;
+    }
+  }
+
+  async applyBatch(batch: AppliedBatch): Promise<void> {
+    const last = batch.entries.at(-1);
+    if (last === undefined) return;
+    let seal = this.#seal;
+    let sizeBytes = 0;
+    const final = new Map<string, Uint8Array | undefined>();
+    for (const entry of batch.entries) {
+      seal = nextSeal(seal, entry.index, entry.changes);
+      for (const change of entry.changes) {
+        final.set(change.key, change.value);
+        sizeBytes += change.key.length + (change.value?.byteLength ?? 0);
+      }
+    }
+    const links = this.#chain.append(last.index, seal, sizeBytes + 256);
+    const meta: Meta = {
+      index: last.index,
+      term: batch.term,
+      confState: batch.confState ?? this.#meta.confState,
+      checkpoint: this.#chain.checkpoint,
+    };
+    const operations: Operation[] = [{ type: "put", key: META, value: encode(meta) }];
+    for (const [key, value] of final) operations.push(operation(CATALOG + key, value));
+    for (const link of links) operations.push(operation(link.key, link.value));
+    await this.#write(operations, false);
+    for (const [key, value] of final) if (this.#cache.has(key)) this.#cache.set(key, { value });
+    this.#meta = meta;
+    this.#seal = seal;
+    this.#dirtyEntries += batch.entries.length;
+    this.#scheduleSync();
+  }
+
+  /** Makes what has been applied durable; at once where it is already. */
+  async sync(): Promise<void> {
+    while (this.#syncing !== undefined) await this.#syncing;
+    if (this.#syncedIndex >= this.#meta.index) return;
+    this.#syncing = this.#syncOnce().finally(() => {
+      this.#syncing = undefined;
+    });
+    await this.#syncing;
+  }
+
+  onSynced(listener: (index: number) => void): () => void {
+    this.#syncedListeners.add(listener);
+    return () => this.#syncedListeners.delete(listener);
+  }
+
+  /** A consistent read of everything, while applying goes on. Close it. */
+  snapshot(): StoreSnapshot {
+    const database = this.#database;
+    const view = database.snapshot();
+    const bytes = database.getSync(META, { snapshot: view });
+    const meta = bytes === undefined ? this.#meta : (decode(bytes) as Meta);
+    const link = database.getSync(SEAL + orderedIndex(meta.index), { snapshot: view });
+    return {
+      meta: { index: meta.index, term: meta.term, confState: meta.confState },
+      seal: (link === undefined ? undefined : decodeLink(link)?.value) ?? NO_SEAL,
+      get: (key) => database.getSync(CATALOG + key, { snapshot: view }),
+      scan: (prefix, after, limit) => scanDatabase(database, prefix, after, limit, view),
+      close: () => view.close(),
+    };
+  }
+
+  /**
+   * Replaces the whole content. The new one is written beside the old one and becomes current by a rename, so a crash at any point
+   * leaves one or the other, whole.
+   */
+  async install(meta: SnapshotMeta, seal: Uint8Array, entries: AsyncIterable<readonly (readonly [string, Uint8Array])[]>): Promise<void> {
+    const fresh = await this.#folder.begin();
+    const chain = new SealChain(SEAL, sealBytes(this.#options), 0);
+    try {
+      for await (const part of entries) {
+        await fresh.batch(part.map(([key, value]) => ({ type: "put" as const, key: CATALOG + key, value })));
+      }
+      const links = chain.append(meta.index, seal, 0);
+      const record: Meta = { index: meta.index, term: meta.term, confState: meta.confState, checkpoint: chain.checkpoint };
+      await fresh.batch([operation(META, encode(record)), ...links.map((link) => operation(link.key, link.value))], { sync: true });
+      await this.#folder.commit(fresh);
+      this.#meta = record;
+    } catch (error) {
+      await this.#folder.discard(fresh);
+      throw error;
+    }
+    this.#database = this.#folder.database;
+    this.#chain = chain;
+    this.#seal = seal;
+    this.#cache.clear();
+    this.#dirtyEntries = 0;
+    this.#markSynced(meta.index);
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#cancelSync?.();
+    await this.sync();
+    this.#closed = true;
+    await this.#folder.close();
+  }
+
+  async #syncOnce(): Promise<void> {
+    const index = this.#meta.index;
+    this.#cancelSync?.();
+    this.#cancelSync = undefined;
+    this.#dirtyEntries = 0;
+    await this.#write([{ type: "put", key: MARKER, value: encode(index) }], true);
+    this.#markSynced(index);
+    if (this.#meta.index > index) this.#scheduleSync();
+  }
+
+  #scheduleSync(): void {
+    if (this.#dirtyEntries >= (this.#options.syncEntries ?? 4096)) {
+      if (this.#syncing === undefined) void this.sync().catch(() => undefined);
+      return;
+    }
+    this.#cancelSync ??= this.#options.clock.after(this.#options.syncMs ?? 1_000, () => {
+      this.#cancelSync = undefined;
+      void this.sync().catch(() => undefined);
+    });
+  }
+
+  #markSynced(index: number): void {
+    if (index <= this.#syncedIndex) return;
+    this.#syncedIndex = index;
+    for (const listener of this.#syncedListeners) listener(index);
+  }
+
+  async #write(operations: Operation[], sync: boolean): Promise<void> {
+    try {
+      await this.#database.batch(operations, { sync });
+    } catch (error) {
+      const failure = new ConsensusError(
+        "storage",
+        "A write of the catalog failed. What is in memory may not be on disk, so the node must end.",
+        { folder: this.#options.folder },
+        error,
+      );
+      this.#options.fatal(failure);
+      throw failure;
+    }
+  }
+}
+
+type Operation = { type: "put"; key: string; value: Uint8Array } | { type: "del"; key: string };
+
+interface Loaded {
+  readonly chain: SealChain;
+  readonly meta: Meta;
+  readonly seal: Uint8Array;
+}
+
+function sealBytes(options: LevelCatalogOptions): number {
+  return options.sealBytes ?? 16 * 2 ** 20;
+}
+
+async function load(database: Database, options: LevelCatalogOptions): Promise<Loaded> {
+  const bytes = database.getSync(META);
+  if (bytes === undefined) {
+    for await (const key of database.keys({ limit: 1 })) {
+      throw corrupt(options, `there is no applied index, but a key ${JSON.stringify(key)}`);
+    }
+    const initial = options.initial ?? { index: 0, term: 0, confState: EMPTY_CONF };
+    return { chain: new SealChain(SEAL, sealBytes(options), 0), meta: { ...initial, checkpoint: 0 }, seal: NO_SEAL };
+  }
+  let meta: Meta;
+  try {
+    meta = decode(bytes) as Meta;
+  } catch (error) {
+    throw corrupt(options, "the applied index cannot be read", error);
+  }
+  const chain = new SealChain(SEAL, sealBytes(options), 0);
+  const verdict = await chain.verify(database, meta.checkpoint, meta.index);
+  if ("broken" in verdict) throw corrupt(options, verdict.broken);
+  return { chain, meta, seal: verdict.value ?? NO_SEAL };
+}
+
+function corrupt(options: LevelCatalogOptions, reason: string, cause?: unknown): ConsensusError {
+  return new ConsensusError(
+    "catalogCorrupt",
+    `The catalog in ${options.folder} has lost writes: ${reason}. It must be reinstalled from a snapshot of another member.`,
+    { folder: options.folder },
+    cause,
+  );
+}
+
+function operation(key: string, value: Uint8Array | undefined): Operation {
+  return value === undefined ? { type: "del", key } : { type: "put", key, value };
+}
+
+/** The seal after an entry: SHA-256 of the seal before it, the index, and each change with its lengths. */
+export function nextSeal(previous: Uint8Array, index: number, changes: readonly Change[]): Uint8Array {
+  const hash = createHash("sha256").update(previous);
+  const head = Buffer.alloc(8);
+  head.writeBigUInt64BE(BigInt(index));
+  hash.update(head);
+  for (const change of changes) {
+    const key = Buffer.from(change.key);
+    const lengths = Buffer.alloc(9);
+    lengths.writeUInt32BE(key.byteLength);
+    lengths.writeUInt8(change.value === undefined ? 0 : 1, 4);
+    lengths.writeUInt32BE(change.value?.byteLength ?? 0, 5);
+    hash.update(lengths).update(key);
+    if (change.value !== undefined) hash.update(change.value);
+  }
+  return hash.digest();
+}
+
+async function scanDatabase(
+  database: Database,
+  prefix: string,
+  after: string,
+  limit: number,
+  snapshot?: ReturnType<Database["snapshot"]>,
+): Promise<[string, Uint8Array][]> {
+  const iterator = database.iterator<Buffer, Uint8Array>({
+    keyEncoding: "buffer",
+    gt: Buffer.from(CATALOG + prefix + after),
+    lt: prefixEnd(Buffer.from(CATALOG + prefix)),
+    limit,
+    ...(snapshot === undefined ? {} : { snapshot }),
+  });
+  const found: [string, Uint8Array][] = [];
+  for await (const [key, value] of iterator) found.push([key.toString("utf8", 1), value]);
+  return found;
+}
+
+/** The smallest key above all that start with `prefix`. UTF-8 has no byte 0xff, so the last byte can always be raised. */
+function prefixEnd(prefix: Buffer): Buffer {
+  const end = Buffer.from(prefix);
+  end[end.length - 1]! += 1;
+  return end;
+}

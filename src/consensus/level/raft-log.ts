@@ -1,0 +1,343 @@
+import { RaftError } from "../../raft/errors.ts";
+import {
+  type ConfState,
+  type Entry,
+  entrySize,
+  type HardState,
+  isEmptyHardState,
+  type Missing,
+  type Snapshot,
+  type SnapshotMeta,
+  type Storage,
+} from "../../raft/types.ts";
+import { ConsensusError, type Fatal } from "../errors.ts";
+import type { LogWork, RaftLog } from "../store.ts";
+import { type Database, openDatabase, orderedIndex, parseOrderedIndex } from "./database.ts";
+import { EntryTail } from "./entry-tail.ts";
+import { decodeEntry, decodeMeta, encodeEntry, encodeMeta, type LogMeta } from "./log-record.ts";
+import { SealChain } from "./seal-chain.ts";
+
+const ENTRY = "e";
+const LINK = "j";
+const META = "m";
+const DELETE_MAX = 4096;
+const BATCH_BYTES = 8 * 2 ** 20;
+
+export interface LevelRaftLogOptions {
+  readonly folder: string;
+  readonly fatal: Fatal;
+  /** A log that has nothing yet begins with this synthetic snapshot of index 1, term 1. */
+  readonly bootstrap: ConfState | undefined;
+  /** Bytes of the newest entries kept in memory; 8 MiB by default. */
+  readonly tailBytes?: number;
+  /** Bytes of batches that LevelDB may not have moved into its tables yet; see `SealChain`. */
+  readonly chainBytes?: number;
+}
+
+interface Waiting {
+  readonly work: LogWork;
+  readonly done: () => void;
+  readonly failed: (error: unknown) => void;
+}
+
+type Operation = { type: "put"; key: string; value: Uint8Array } | { type: "del"; key: string };
+
+const EMPTY_CONF: ConfState = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
+
+/** The durable Raft log on a LevelDB of its own. What waits while one fsync runs shares the next (group commit). */
+export class LevelRaftLog implements RaftLog, Storage {
+  readonly #options: LevelRaftLogOptions;
+  readonly #database: Database;
+  readonly #chain: SealChain;
+  readonly #tail: EntryTail;
+  #meta: LogMeta;
+  #waiting: Waiting[] = [];
+  #writing: Promise<void> | undefined;
+  #failure: ConsensusError | undefined;
+  #confState: ConfState = EMPTY_CONF;
+  #makeSnapshot: () => Snapshot | "unavailable" = () => "unavailable";
+
+  /**
+   * Opens the log and checks all of it.
+   * @throws ConsensusError logCorrupt, folderInUse or storage
+   */
+  static async open(options: LevelRaftLogOptions): Promise<LevelRaftLog> {
+    const database = await openDatabase(options.folder, {
+      cacheBytes: 2 * 2 ** 20,
+      writeBufferBytes: 4 * 2 ** 20,
+      compression: false,
+    });
+    try {
+      const chain = new SealChain(LINK, options.chainBytes ?? 16 * 2 ** 20, 0);
+      const tail = new EntryTail(options.tailBytes ?? 8 * 2 ** 20);
+      const meta = await load(database, chain, tail, options);
+      const log = new LevelRaftLog(options, database, chain, tail, meta ?? freshMeta(options.bootstrap));
+      if (meta === undefined && options.bootstrap !== undefined)
+        await log.append({ hardState: undefined, snapshot: undefined, entries: [] });
+      return log;
+    } catch (error) {
+      await database.close();
+      throw error;
+    }
+  }
+
+  private constructor(options: LevelRaftLogOptions, database: Database, chain: SealChain, tail: EntryTail, meta: LogMeta) {
+    this.#options = options;
+    this.#database = database;
+    this.#chain = chain;
+    this.#tail = tail;
+    this.#meta = meta;
+  }
+
+  /** What the log begins after. */
+  get base(): { readonly index: number; readonly term: number } {
+    return this.#meta.base;
+  }
+
+  /** The synthetic snapshot of a new cluster, where this log began with one. */
+  get bootstrap(): SnapshotMeta | undefined {
+    const confState = this.#meta.bootConfState;
+    return confState === undefined ? undefined : { index: 1, term: 1, confState };
+  }
+
+  get hardState(): HardState {
+    return this.#meta.hardState;
+  }
+
+  /** Binds what the core asks storage for and the applied state knows. */
+  bind(confState: ConfState, makeSnapshot: () => Snapshot | "unavailable"): void {
+    this.#confState = confState;
+    this.#makeSnapshot = makeSnapshot;
+  }
+
+  initialState(): { readonly hardState: HardState | undefined; readonly confState: ConfState } {
+    return { hardState: isEmptyHardState(this.#meta.hardState) ? undefined : this.#meta.hardState, confState: this.#confState };
+  }
+
+  firstIndex(): number {
+    return this.#meta.base.index + 1;
+  }
+
+  lastIndex(): number {
+    return this.#meta.lastIndex;
+  }
+
+  term(index: number): number | Missing {
+    const { base, lastIndex } = this.#meta;
+    if (index === base.index) return base.term;
+    if (index < base.index) return "compacted";
+    if (index > lastIndex) return "unavailable";
+    return (this.#tail.get(index) ?? this.#read(index)).term;
+  }
+
+  entries(lo: number, hi: number, maxBytes: number): readonly Entry[] | Missing {
+    if (lo <= this.#meta.base.index) return "compacted";
+    if (hi > this.#meta.lastIndex + 1) return "unavailable";
+    const found: Entry[] = [];
+    let sizeBytes = 0;
+    for (let index = lo; index < hi; index += 1) {
+      const entry = this.#tail.get(index) ?? this.#read(index);
+      sizeBytes += entrySize(entry);
+      if (found.length > 0 && sizeBytes > maxBytes) break;
+      found.push(entry);
+    }
+    return found;
+  }
+
+  snapshot(): Snapshot | "unavailable" {
+    return this.#makeSnapshot();
+  }
+
+  /** Resolves when `work` is durable, or at least written where only the commit index changed. */
+  append(work: LogWork): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    return new Promise<void>((done, failed) => {
+      this.#waiting.push({ work, done, failed });
+      this.#writing ??= this.#drain();
+    });
+  }
+
+  /** Forgets the entries up to `index`, which an applied state on stable storage covers. */
+  async compact(index: number): Promise<void> {
+    const target = Math.min(index, this.#meta.lastIndex);
+    while (this.#meta.base.index < target && this.#failure === undefined) {
+      const upTo = Math.min(target, this.#meta.base.index + DELETE_MAX);
+      await this.append({ hardState: undefined, snapshot: undefined, entries: [], compactTo: upTo });
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#writing;
+    await this.#database.close();
+  }
+
+  async #drain(): Promise<void> {
+    try {
+      while (this.#waiting.length > 0) {
+        // Work that arrives in the same turn of the loop shares the fsync.
+        await Promise.resolve();
+        const group = this.#takeGroup();
+        try {
+          await this.#write(group.map((waiting) => waiting.work));
+        } catch (error) {
+          this.#fail(group, error);
+          return;
+        }
+        for (const waiting of group) waiting.done();
+      }
+    } finally {
+      this.#writing = undefined;
+    }
+  }
+
+  #takeGroup(): Waiting[] {
+    let sizeBytes = 0;
+    let count = 0;
+    for (const { work } of this.#waiting) {
+      for (const entry of work.entries) sizeBytes += entrySize(entry);
+      if (count > 0 && sizeBytes > BATCH_BYTES) break;
+      count += 1;
+    }
+    return this.#waiting.splice(0, count);
+  }
+
+  #fail(group: readonly Waiting[], cause: unknown): void {
+    const folder = this.#options.folder;
+    const message = "A write of the Raft log failed. What is in memory may not be on disk, so the node must end.";
+    this.#failure = new ConsensusError("storage", message, { folder }, cause);
+    const failed = [...group, ...this.#waiting];
+    this.#waiting = [];
+    this.#options.fatal(this.#failure);
+    for (const waiting of failed) waiting.failed(this.#failure);
+  }
+
+  async #write(works: readonly LogWork[]): Promise<void> {
+    const before = this.#meta;
+    const draft = { hardState: before.hardState, base: before.base, lastIndex: before.lastIndex };
+    const operations = new Map<string, Operation>();
+    let sync = before.sequence === 0;
+    let sizeBytes = 0;
+    for (const work of works) {
+      sync = this.#plan(work, draft, operations) || sync;
+      for (const entry of work.entries) sizeBytes += entrySize(entry);
+    }
+    const sequence = before.sequence + 1;
+    const links = this.#chain.append(sequence, new Uint8Array(0), sizeBytes + 256);
+    const meta: LogMeta = { ...draft, sequence, checkpoint: this.#chain.checkpoint, bootConfState: before.bootConfState };
+    const batch = [...operations.values(), put(META, encodeMeta(meta))];
+    for (const link of links) batch.push(link.value === undefined ? { type: "del", key: link.key } : put(link.key, link.value));
+    await this.#database.batch(batch, { sync });
+    this.#meta = meta;
+    for (const work of works) {
+      if (work.snapshot !== undefined) this.#tail.reset(work.snapshot.index + 1);
+      this.#tail.append(work.entries);
+      if (work.compactTo !== undefined) this.#tail.cut(work.compactTo);
+    }
+  }
+
+  /** Adds one work's writes; answers whether it needs a sync. */
+  #plan(
+    work: LogWork,
+    draft: { hardState: HardState; base: { index: number; term: number }; lastIndex: number },
+    operations: Map<string, Operation>,
+  ): boolean {
+    let sync = work.entries.length > 0 || work.snapshot !== undefined;
+    const { hardState, snapshot, compactTo } = work;
+    if (hardState !== undefined) {
+      sync ||= hardState.term !== draft.hardState.term || hardState.vote !== draft.hardState.vote;
+      draft.hardState = hardState;
+    }
+    if (snapshot !== undefined) {
+      for (let index = draft.base.index + 1; index <= draft.lastIndex; index += 1) remove(operations, index);
+      draft.base = { index: snapshot.index, term: snapshot.term };
+      draft.lastIndex = snapshot.index;
+      if (draft.hardState.commit < snapshot.index) draft.hardState = { ...draft.hardState, commit: snapshot.index };
+      if (draft.hardState.term < snapshot.term) draft.hardState = { term: snapshot.term, vote: 0, commit: draft.hardState.commit };
+    }
+    for (const entry of work.entries) operations.set(entryKey(entry.index), put(entryKey(entry.index), encodeEntry(entry)));
+    const newest = work.entries.at(-1);
+    if (newest !== undefined) {
+      for (let index = newest.index + 1; index <= draft.lastIndex; index += 1) remove(operations, index);
+      draft.lastIndex = newest.index;
+    }
+    if (compactTo !== undefined && compactTo > draft.base.index && compactTo <= draft.lastIndex) {
+      const term = this.term(compactTo);
+      if (typeof term === "number") {
+        for (let index = draft.base.index + 1; index <= compactTo; index += 1) remove(operations, index);
+        draft.base = { index: compactTo, term };
+      }
+    }
+    return sync;
+  }
+
+  #read(index: number): Entry {
+    const record = this.#database.getSync(entryKey(index));
+    const entry = record === undefined ? undefined : decodeEntry(index, record);
+    if (entry !== undefined) return entry;
+    throw new RaftError("logCorrupt", `The entry ${index} of the Raft log is missing or altered.`, { index });
+  }
+}
+
+function entryKey(index: number): string {
+  return `${ENTRY}${orderedIndex(index)}`;
+}
+
+function put(key: string, value: Uint8Array): Operation {
+  return { type: "put", key, value };
+}
+
+function remove(operations: Map<string, Operation>, index: number): void {
+  operations.set(entryKey(index), { type: "del", key: entryKey(index) });
+}
+
+function freshMeta(bootstrap: ConfState | undefined): LogMeta {
+  const begun = bootstrap === undefined ? 0 : 1;
+  return {
+    hardState: { term: begun, vote: 0, commit: begun },
+    base: { index: begun, term: begun },
+    lastIndex: begun,
+    sequence: 0,
+    checkpoint: 0,
+    bootConfState: bootstrap,
+  };
+}
+
+/** Reads and checks everything. Undefined: the log has nothing yet. */
+async function load(database: Database, chain: SealChain, tail: EntryTail, options: LevelRaftLogOptions): Promise<LogMeta | undefined> {
+  const record = database.getSync(META);
+  if (record === undefined) {
+    for await (const key of database.keys({ limit: 1 }))
+      throw corrupt(options, `there is no head record, but a key ${JSON.stringify(key)}`);
+    return undefined;
+  }
+  const meta = decodeMeta(record);
+  if (meta === undefined) throw corrupt(options, "the head record is altered");
+  const verdict = await chain.verify(database, meta.checkpoint, meta.sequence);
+  if ("broken" in verdict) throw corrupt(options, `a batch was lost: ${verdict.broken}`);
+  tail.reset(meta.base.index + 1);
+  let expected = meta.base.index + 1;
+  let term = meta.base.term;
+  for await (const [key, value] of database.iterator({ gte: ENTRY, lt: `${ENTRY}~` })) {
+    const index = parseOrderedIndex(key.slice(ENTRY.length));
+    if (index !== expected) throw corrupt(options, `the entry ${expected} is missing (the next one is ${index})`);
+    const entry = decodeEntry(index, value);
+    if (entry === undefined) throw corrupt(options, `the entry ${index} is altered`);
+    if (entry.term < term) throw corrupt(options, `the term falls at entry ${index}`);
+    term = entry.term;
+    expected += 1;
+    tail.append([entry]);
+  }
+  if (expected - 1 !== meta.lastIndex) throw corrupt(options, `it ends at ${expected - 1}, but ${meta.lastIndex} was acknowledged`);
+  if (meta.lastIndex < meta.hardState.commit)
+    throw corrupt(options, `it ends at ${meta.lastIndex}, before the commit ${meta.hardState.commit}`);
+  if (term > meta.hardState.term) throw corrupt(options, `an entry of term ${term} is above the term ${meta.hardState.term}`);
+  return meta;
+}
+
+function corrupt(options: LevelRaftLogOptions, reason: string): ConsensusError {
+  return new ConsensusError(
+    "logCorrupt",
+    `The Raft log in ${options.folder} is damaged: ${reason}. This node must not vote with it. Replace the node: remove it, and join with an empty folder.`,
+    { folder: options.folder },
+  );
+}

@@ -1,0 +1,63 @@
+import type { CatalogStore, Change } from "../metadata/view.ts";
+import type { ConfState, Entry, HardState, Snapshot, SnapshotMeta, Storage } from "../raft/types.ts";
+
+export interface AppliedBatch {
+  /** Contiguous, in order, the first one after the applied index. */
+  readonly entries: readonly { readonly index: number; readonly changes: readonly Change[] }[];
+  /** Term of the last entry. */
+  readonly term: number;
+  /** The configuration after the batch; the one before where it is left out. */
+  readonly confState: ConfState | undefined;
+}
+
+/** A consistent state of the catalog, read while applying goes on. */
+export interface StoreSnapshot extends CatalogStore {
+  readonly meta: SnapshotMeta;
+  readonly seal: Uint8Array;
+  close(): Promise<void>;
+}
+
+/** The applied state, as the applier writes it. Adapters: `level/catalog-store.ts`, `memory-store.ts`. */
+export interface AppliedStore extends CatalogStore {
+  readonly appliedIndex: number;
+  readonly appliedTerm: number;
+  readonly confState: ConfState;
+  readonly syncedIndex: number;
+  readonly seal: Uint8Array;
+  /** Atomic, not yet durable. One at a time. */
+  applyBatch(batch: AppliedBatch): Promise<void>;
+  sync(): Promise<void>;
+  onSynced(listener: (index: number) => void): () => void;
+  snapshot(): StoreSnapshot;
+  /** Replaces everything; durable on return, and nothing is changed where it fails. */
+  install(
+    meta: SnapshotMeta,
+    seal: Uint8Array,
+    parts: AsyncIterable<readonly (readonly [key: string, value: Uint8Array])[]>,
+  ): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Work for the log writer, done in this order: hard state, snapshot, entries, cut. */
+export interface LogWork {
+  readonly hardState: HardState | undefined;
+  /** Its content is installed already: the log begins after it. */
+  readonly snapshot: SnapshotMeta | undefined;
+  /** Replace whatever is there from the first one's index on. */
+  readonly entries: readonly Entry[];
+  /** Entries up to here are forgotten. */
+  readonly compactTo?: number;
+}
+
+/** The durable log. Adapters: `level/raft-log.ts`, `memory-log.ts`. */
+export interface RaftLog extends Storage {
+  readonly hardState: HardState;
+  readonly base: { readonly index: number; readonly term: number };
+  /** The synthetic snapshot that a new cluster begins with. */
+  readonly bootstrap: SnapshotMeta | undefined;
+  /** What the core asks of storage and only the applied state knows. */
+  bind(confState: ConfState, makeSnapshot: () => Snapshot | "unavailable"): void;
+  append(work: LogWork): Promise<void>;
+  compact(index: number): Promise<void>;
+  close(): Promise<void>;
+}
