@@ -19,7 +19,8 @@ export interface BlobStore {
   stat(digest: Digest): Promise<{ readonly sizeBytes: number; readonly settled: boolean } | undefined>;
   /**
    * Bytes `[start, end)`; a chunk stays valid until the iterator has been asked for the second one after it (a ring of reused buffers).
-   * @throws OciError BLOB_UNKNOWN where there is no copy; AbortError when `signal` aborts
+   * @throws OciError BLOB_UNKNOWN where there is no copy; AbortError when `signal` aborts; CorruptBlobError before a piece is handed on that does not
+   *   match its hash: quarantine it, and read from another node
    */
   open(digest: Digest, range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** The piece list, from disk; undefined when this node holds no copy. */
@@ -67,6 +68,8 @@ export interface Pin {
 /** Pieces of a blob that is being fetched, in any order, verified by the caller; readable by others as soon as they are written. */
 export interface CacheWriter {
   write(piece: number, bytes: Uint8Array): Promise<void>;
+  /** A piece that was written, so that a node that is still downloading already serves it; undefined where it is not there yet. */
+  read(piece: number): Promise<Uint8Array | undefined>;
   /** All pieces are there: fsynced, checked against the digest in the worker, and settled as a cached copy. */
   finish(): Promise<void>;
   abandon(): Promise<void>;
