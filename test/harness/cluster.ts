@@ -1,0 +1,210 @@
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { promisify } from "node:util";
+
+const MAIN = join(import.meta.dirname, "../../src/cli/main.ts");
+const run = promisify(execFile);
+const START_MS = 30_000;
+
+export interface ClusterNode {
+  readonly name: string;
+  readonly url: string;
+  readonly port: number;
+  readonly data: string;
+  readonly pid: number;
+  readonly running: boolean;
+  /** Log lines since its last start, parsed. */
+  readonly log: readonly Record<string, unknown>[];
+  /** Ends the process with `signal` and waits for its exit. */
+  kill(signal?: NodeJS.Signals): Promise<void>;
+  /** Starts it again on its data and waits until it serves reads. */
+  start(flags?: readonly string[]): Promise<void>;
+  /** Resolves with the first log line, earlier ones included, that fits. */
+  logged(fits: (line: Record<string, unknown>) => boolean): Promise<Record<string, unknown>>;
+}
+
+export interface NodeStatus {
+  readonly name: string;
+  readonly peerId: string;
+  readonly role: string;
+  readonly alive: boolean;
+  readonly appliedIndex: number;
+  readonly blobs: number;
+}
+
+export interface ClusterStatus {
+  readonly clusterId: string;
+  readonly leader: string | undefined;
+  readonly commitIndex: number;
+  readonly nodes: readonly NodeStatus[];
+}
+
+export interface Cluster {
+  readonly nodes: readonly ClusterNode[];
+  readonly folder: string;
+  status(node?: ClusterNode): Promise<ClusterStatus>;
+  /** The leader, as a node that runs says. */
+  leader(): Promise<ClusterNode>;
+  /** Starts one more node that joins through the first one that runs. */
+  grow(name: string): Promise<ClusterNode>;
+  stop(): Promise<void>;
+}
+
+/** Ports that nothing listens on right now. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer().listen(0, "127.0.0.1");
+      await once(server, "listening");
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
+  return ports;
+}
+
+/** Runs the CLI as a user would and answers its standard output. */
+export async function roadstead(...args: readonly string[]): Promise<string> {
+  const { stdout } = await run(process.execPath, [MAIN, ...args], { maxBuffer: 16 * 1024 * 1024 });
+  return stdout;
+}
+
+class ProcessNode implements ClusterNode {
+  readonly name: string;
+  readonly port: number;
+  readonly data: string;
+  log: Record<string, unknown>[] = [];
+  readonly #p2p: number;
+  readonly #env: NodeJS.ProcessEnv;
+  #child: ChildProcess | undefined;
+  #onLine: (() => void)[] = [];
+  #tail = "";
+
+  constructor(name: string, port: number, p2p: number, data: string, env: NodeJS.ProcessEnv) {
+    this.name = name;
+    this.port = port;
+    this.#p2p = p2p;
+    this.data = data;
+    this.#env = env;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+  get running(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  async start(flags: readonly string[] = []): Promise<void> {
+    const at = ["--data", this.data, "--http", `127.0.0.1:${this.port}`, "--p2p", `127.0.0.1:${this.#p2p}`, "--name", this.name];
+    const child = spawn(process.execPath, [MAIN, "serve", ...at, ...flags], {
+      env: { ...process.env, ...this.#env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.#child = child;
+    this.log = [];
+    this.#tail = "";
+    for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on("line", (line) => this.#read(line));
+    child.on("exit", () => this.#wake());
+    await this.logged((line) => line.msg === "ready");
+  }
+
+  #read(line: string): void {
+    this.#tail = `${this.#tail}${line}\n`.slice(-4000);
+    try {
+      this.log.push(JSON.parse(line) as Record<string, unknown>);
+    } catch {
+      this.log.push({ msg: line });
+    }
+    if (this.log.length > 20_000) this.log.splice(0, 10_000);
+    this.#wake();
+  }
+
+  #wake(): void {
+    const waiting = this.#onLine;
+    this.#onLine = [];
+    for (const run of waiting) run();
+  }
+
+  async logged(fits: (line: Record<string, unknown>) => boolean): Promise<Record<string, unknown>> {
+    const until = performance.now() + START_MS;
+    for (;;) {
+      const found = this.log.find(fits);
+      if (found !== undefined) return found;
+      if (!this.running) throw new Error(`${this.name} has exited; it said:\n${this.#tail}`);
+      if (performance.now() > until) throw new Error(`${this.name} did not log what was awaited; it said:\n${this.#tail}`);
+      await new Promise<void>((woken) => {
+        const timer = setTimeout(woken, START_MS);
+        this.#onLine.push(() => {
+          clearTimeout(timer);
+          woken();
+        });
+      });
+    }
+  }
+
+  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || !this.running) return;
+    const gone = once(child, "exit");
+    child.kill(signal);
+    await gone;
+  }
+}
+
+/** A cluster of real processes on loopback, each node ready to serve reads; its data goes with `stop`. */
+export async function startCluster(options: { readonly nodes?: number; readonly env?: NodeJS.ProcessEnv } = {}): Promise<Cluster> {
+  const count = options.nodes ?? 3;
+  const folder = await mkdtemp(join(tmpdir(), "roadstead-cluster-"));
+  const env = { ROADSTEAD_LOG_LEVEL: "info", ...options.env };
+  const nodes: ProcessNode[] = [];
+
+  const make = async (name: string): Promise<ProcessNode> => {
+    const [port = 0, p2p = 0] = await freePorts(2);
+    const node = new ProcessNode(name, port, p2p, join(folder, name), env);
+    nodes.push(node);
+    return node;
+  };
+  const joined = async (name: string): Promise<ProcessNode> => {
+    const seed = nodes.find((node) => node.running)!;
+    const token = JSON.parse(await roadstead("token", "create", "--json", "--data", seed.data)) as { token: string; join: string[] };
+    const node = await make(name);
+    await node.start(["--join", token.join[0]!, "--token", token.token]);
+    return node;
+  };
+  const cluster: Cluster = {
+    nodes,
+    folder,
+    async status(node = nodes.find((other) => other.running)!) {
+      return JSON.parse(await roadstead("status", "--json", "--data", node.data)) as ClusterStatus;
+    },
+    async leader() {
+      const { leader } = await cluster.status();
+      const node = nodes.find((other) => other.name === leader);
+      if (node === undefined) throw new Error(`status names no leader that this test started: ${leader}`);
+      return node;
+    },
+    grow: joined,
+    async stop() {
+      await Promise.all(nodes.map((node) => node.kill("SIGKILL")));
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+  try {
+    await (await make("n1")).start(["--bootstrap"]);
+    for (let i = 2; i <= count; i += 1) await joined(`n${i}`);
+  } catch (error) {
+    await cluster.stop();
+    throw error;
+  }
+  return cluster;
+}
