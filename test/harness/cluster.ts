@@ -44,6 +44,11 @@ export interface ClusterStatus {
   readonly nodes: readonly NodeStatus[];
 }
 
+export interface JoinToken {
+  readonly token: string;
+  readonly join: readonly string[];
+}
+
 export interface Cluster {
   readonly nodes: readonly ClusterNode[];
   readonly folder: string;
@@ -51,7 +56,9 @@ export interface Cluster {
   /** The leader, as a node that runs says. */
   leader(): Promise<ClusterNode>;
   /** Starts one more node that joins through the first one that runs. */
-  grow(name: string): Promise<ClusterNode>;
+  grow(name: string, token?: JoinToken): Promise<ClusterNode>;
+  /** A join token, made over the admin socket of a node that runs. */
+  token(): Promise<JoinToken>;
   stop(): Promise<void>;
 }
 
@@ -82,16 +89,18 @@ class ProcessNode implements ClusterNode {
   log: Record<string, unknown>[] = [];
   readonly #p2p: number;
   readonly #env: NodeJS.ProcessEnv;
+  readonly #core: string | undefined;
   #child: ChildProcess | undefined;
   #onLine: (() => void)[] = [];
   #tail = "";
 
-  constructor(name: string, port: number, p2p: number, data: string, env: NodeJS.ProcessEnv) {
+  constructor(name: string, port: number, p2p: number, data: string, options: ClusterOptions) {
     this.name = name;
     this.port = port;
     this.#p2p = p2p;
     this.data = data;
-    this.#env = env;
+    this.#env = { ROADSTEAD_LOG_LEVEL: "info", ...options.env };
+    this.#core = options.core;
   }
 
   get url(): string {
@@ -106,7 +115,9 @@ class ProcessNode implements ClusterNode {
 
   async start(flags: readonly string[] = []): Promise<void> {
     const at = ["--data", this.data, "--http", `127.0.0.1:${this.port}`, "--p2p", `127.0.0.1:${this.#p2p}`, "--name", this.name];
-    const child = spawn(process.execPath, [MAIN, "serve", ...at, ...flags], {
+    const pin = this.#core === undefined ? [] : ["taskset", "-c", this.#core];
+    const [program = "", ...args] = [...pin, process.execPath, MAIN, "serve", ...at, ...flags];
+    const child = spawn(program, args, {
       env: { ...process.env, ...this.#env },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -161,24 +172,33 @@ class ProcessNode implements ClusterNode {
   }
 }
 
+export interface ClusterOptions {
+  readonly nodes?: number;
+  readonly env?: NodeJS.ProcessEnv;
+  /** Pins every node to this core, for measurements. */
+  readonly core?: string;
+}
+
 /** A cluster of real processes on loopback, each node ready to serve reads; its data goes with `stop`. */
-export async function startCluster(options: { readonly nodes?: number; readonly env?: NodeJS.ProcessEnv } = {}): Promise<Cluster> {
+export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
   const count = options.nodes ?? 3;
   const folder = await mkdtemp(join(tmpdir(), "roadstead-cluster-"));
-  const env = { ROADSTEAD_LOG_LEVEL: "info", ...options.env };
   const nodes: ProcessNode[] = [];
 
   const make = async (name: string): Promise<ProcessNode> => {
     const [port = 0, p2p = 0] = await freePorts(2);
-    const node = new ProcessNode(name, port, p2p, join(folder, name), env);
+    const node = new ProcessNode(name, port, p2p, join(folder, name), options);
     nodes.push(node);
     return node;
   };
-  const joined = async (name: string): Promise<ProcessNode> => {
+  const createToken = async (): Promise<JoinToken> => {
     const seed = nodes.find((node) => node.running)!;
-    const token = JSON.parse(await roadstead("token", "create", "--json", "--data", seed.data)) as { token: string; join: string[] };
+    return JSON.parse(await roadstead("token", "create", "--json", "--data", seed.data)) as JoinToken;
+  };
+  const joined = async (name: string, token?: JoinToken): Promise<ProcessNode> => {
+    const { join: addresses, token: secret } = token ?? (await createToken());
     const node = await make(name);
-    await node.start(["--join", token.join[0]!, "--token", token.token]);
+    await node.start(["--join", addresses[0]!, "--token", secret]);
     return node;
   };
   const cluster: Cluster = {
@@ -194,6 +214,7 @@ export async function startCluster(options: { readonly nodes?: number; readonly 
       return node;
     },
     grow: joined,
+    token: createToken,
     async stop() {
       await Promise.all(nodes.map((node) => node.kill("SIGKILL")));
       await rm(folder, { recursive: true, force: true });

@@ -1,0 +1,72 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { digestOf } from "../src/core/digest.ts";
+import { startCluster } from "../test/harness/cluster.ts";
+import { noise } from "../test/harness/image.ts";
+import { download, residentMiB, upload } from "./load.ts";
+import { median, type Row } from "./report.ts";
+
+const GIB = 1024 * 1024 * 1024;
+const BLOBS = 10;
+const SAMPLE_MS = 200;
+
+/** From the start of the process to `ready`: alone on its data, and as a new member of a live cluster. */
+export async function startSection(): Promise<readonly Row[]> {
+  const one = await startCluster({ nodes: 1 });
+  const alone: number[] = [];
+  const joining: number[] = [];
+  try {
+    const [node] = one.nodes;
+    for (let round = 0; round < 5; round += 1) {
+      await node!.kill("SIGTERM");
+      const begun = performance.now();
+      await node!.start();
+      alone.push(performance.now() - begun);
+    }
+    for (let round = 0; round < 3; round += 1) {
+      const token = await one.token();
+      const begun = performance.now();
+      await one.grow(`joiner-${round}`, token);
+      joining.push(performance.now() - begun);
+    }
+  } finally {
+    await one.stop();
+  }
+  return [
+    { what: "start to ready, alone", unit: "ms", values: { alone: median(alone) }, bar: "< 1000" },
+    { what: "start to ready, joining a live leader", unit: "ms", values: { "follower of 3": median(joining) }, bar: "< 1000" },
+  ];
+}
+
+/** Resident memory when idle, and how far it rises while ten blobs of 1 GiB go in and out at once. */
+export async function memorySection(): Promise<readonly Row[]> {
+  const cluster = await startCluster({ nodes: 3 });
+  try {
+    const node = cluster.nodes.find((one) => one.running)!;
+    await pause(15_000);
+    const idle = await residentMiB(node.pid);
+    let peak = idle;
+    const sampler = setInterval(() => void residentMiB(node.pid).then((now) => (peak = Math.max(peak, now))), SAMPLE_MS);
+    const file = join(cluster.folder, "blob");
+    const bytes = noise(4242, GIB);
+    await writeFile(file, bytes);
+    const digest = digestOf(bytes);
+    await upload(node.url, "memory/warm", file, digest, GIB);
+    await Promise.all(
+      Array.from({ length: BLOBS }, async (_, i) => {
+        await Promise.all([
+          upload(node.url, `memory/r${i}`, file, digest, GIB),
+          download(`${node.url}/v2/memory/warm/blobs/${digest}`, GIB),
+        ]);
+      }),
+    );
+    clearInterval(sampler);
+    return [
+      { what: "resident memory, idle member of three", unit: "MiB", values: { "leader of 3": idle }, bar: "< 150" },
+      { what: `growth while ${BLOBS} x 1 GiB go in and out at once`, unit: "MiB", values: { "leader of 3": peak - idle }, bar: "<= 64" },
+    ];
+  } finally {
+    await cluster.stop();
+  }
+}

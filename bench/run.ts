@@ -1,0 +1,38 @@
+/**
+ * `npm run bench`: roadstead beside distribution on this machine, in one run; the server on one core, the load on the other.
+ * `node bench/run.ts [SECTION...] [--seconds S]`; sections: small big images memory start remote.
+ */
+import { cpus } from "node:os";
+import { parseArgs } from "node:util";
+import { bigSection } from "./big.ts";
+import { memorySection, startSection } from "./memory.ts";
+import { remoteSection } from "./remote.ts";
+import { type Row, table } from "./report.ts";
+import { type Bench, openBench } from "./setups.ts";
+import { imagesSection, smallSection } from "./small.ts";
+
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { seconds: { type: "string", default: "8" } } });
+const seconds = Number(values.seconds);
+const wanted = (section: string): boolean => positionals.length === 0 || positionals.includes(section);
+
+async function besidePeer(): Promise<readonly Row[]> {
+  const bench: Bench = await openBench();
+  try {
+    const rows: Row[] = [];
+    if (wanted("small")) rows.push(...(await smallSection(bench, seconds)));
+    if (wanted("images")) rows.push(...(await imagesSection(bench)));
+    if (wanted("big")) rows.push(...(await bigSection(bench)));
+    return rows;
+  } finally {
+    await bench.close();
+  }
+}
+
+const rows: Row[] = [];
+if (wanted("small") || wanted("big") || wanted("images")) rows.push(...(await besidePeer()));
+if (wanted("start")) rows.push(...(await startSection()));
+if (wanted("memory")) rows.push(...(await memorySection()));
+if (wanted("remote")) rows.push(...(await remoteSection()));
+
+const machine = `${cpus().length} x ${cpus()[0]?.model ?? "unknown"}, Node ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}`;
+process.stdout.write(`${machine}\n\n${table(rows, ["distribution", "alone", "leader of 3", "follower of 3"])}\n`);
