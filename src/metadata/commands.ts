@@ -2,7 +2,7 @@ import type { Digest } from "../core/digest.ts";
 import type { PeerId, RaftId } from "../core/peer.ts";
 import type { PieceHash } from "../core/pieces.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
-import type { CatalogTime, Edge } from "./records.ts";
+import type { CatalogTime, Durability, Edge } from "./records.ts";
 
 /** The highest command schema that this program can propose and apply. */
 export const COMMAND_VERSION = 1;
@@ -18,7 +18,13 @@ export interface MemberFacts {
 }
 
 export type ClusterCommand =
-  | { readonly type: "cluster.init"; readonly clusterId: string; readonly publicKey: Uint8Array; readonly member: MemberFacts }
+  | {
+      readonly type: "cluster.init";
+      readonly clusterId: string;
+      readonly publicKey: Uint8Array;
+      readonly member: MemberFacts;
+      readonly durability?: Durability;
+    }
   | { readonly type: "cluster.raise"; readonly version: number }
   /** The outcome's `value` is the session: the index of this entry. */
   | { readonly type: "session.open"; readonly raftId: RaftId }
@@ -30,7 +36,8 @@ export type MemberCommand =
   | { readonly type: "member.add"; readonly member: MemberFacts; readonly token: { readonly id: string; readonly hash: Uint8Array } }
   | { readonly type: "member.update"; readonly raftId: RaftId; readonly member: MemberFacts }
   | { readonly type: "member.state"; readonly raftId: RaftId; readonly down?: boolean; readonly draining?: boolean }
-  | { readonly type: "member.remove"; readonly raftId: RaftId }
+  /** Strikes its copies everywhere. Refused `count` where it holds a record's only copy, unless `lost` says that this is known. */
+  | { readonly type: "member.remove"; readonly raftId: RaftId; readonly lost?: boolean }
   | { readonly type: "token.create"; readonly id: string; readonly hash: Uint8Array; readonly uses: number; readonly ttlMs: number }
   | { readonly type: "token.revoke"; readonly id: string };
 

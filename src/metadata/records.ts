@@ -6,12 +6,21 @@ import type { RepositoryName, Tag } from "../core/reference.ts";
 /** Catalog time in ms: moves only in `apply`, by the stamps of the leader (design.md, Versions, Time). */
 export type CatalogTime = number;
 
+export interface Durability {
+  /** Copies that a blob is to have: `durability.copies`. */
+  readonly copies: number;
+  /** Copies that are durable before a push is acknowledged: `durability.acks`. */
+  readonly acks: number;
+}
+
 export interface ClusterRecord {
   readonly clusterId: string;
   /** `cluster.version`: the highest command schema that may be proposed. */
   readonly version: number;
   /** SPKI DER of the cluster's Ed25519 public key. */
   readonly publicKey: Uint8Array;
+  /** The defaults of the policy where `cluster.init` named none. */
+  readonly durability?: Durability | undefined;
 }
 
 export interface Member {
@@ -44,6 +53,10 @@ export interface BlobRecord {
   readonly acknowledged: readonly RaftId[];
   /** How many repositories link it, hidden links included. */
   readonly links: number;
+  /** How many of those links have a source: `cache.evict` needs all of them to. */
+  readonly sourcedLinks?: number;
+  /** Adopted with one copy, and exempt from `need` until it has been spread. */
+  readonly adopted?: boolean;
 }
 
 /** What makes a digest visible in a repository. */

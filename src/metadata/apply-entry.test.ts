@@ -1,0 +1,253 @@
+import { expect, test } from "vitest";
+import { encode } from "../core/codec.ts";
+import { digestOf } from "../core/digest.ts";
+import type { RepositoryName, Tag } from "../core/reference.ts";
+import { type AppliedEntry, applyEntry } from "./apply-entry.ts";
+import { SESSION_WINDOW } from "./apply-session.ts";
+import type { Command } from "./commands.ts";
+import { encodeEnvelope, STAMP_MS_MAX, stampEntry } from "./entry.ts";
+import { HaltError } from "./halt-error.ts";
+import { MemoryStore } from "./memory-store.ts";
+import { DEFAULT_POLICY } from "./policy.ts";
+import { digestNamed, factsOf, peerOf, rootNamed, SECRET_HASH } from "./scenario.ts";
+import { createCatalog } from "./store-catalog.ts";
+
+const REPOSITORY = "team/app" as RepositoryName;
+const INIT: Command = { type: "cluster.init", clusterId: "c", publicKey: new Uint8Array([1]), member: factsOf(0) };
+
+/** A node's applied state, and the leader's half of an entry. */
+class Log {
+  readonly store = new MemoryStore();
+  readonly catalog = createCatalog(this.store);
+  index = 0;
+  #sequence = 0;
+
+  raw(data: Uint8Array): AppliedEntry {
+    this.index += 1;
+    const applied = applyEntry(this.store, this.index, data);
+    this.store.write(applied.changes);
+    this.catalog.changed(applied.changes.map(({ key }) => key));
+    return applied;
+  }
+
+  send(command: Command, session = 0, sequence = 0, lowest = 0, stampMs = 0): AppliedEntry {
+    return this.raw(stampEntry(stampMs, encodeEnvelope({ v: 1, session, sequence, lowest, command })));
+  }
+
+  next(command: Command, session: number): AppliedEntry {
+    this.#sequence += 1;
+    return this.send(command, session, this.#sequence, this.#sequence);
+  }
+
+  open(): number {
+    return this.send({ type: "session.open", raftId: 1 }).outcome.value ?? 0;
+  }
+}
+
+function begun(): { readonly log: Log; readonly session: number } {
+  const log = new Log();
+  log.send(INIT);
+  return { log, session: log.open() };
+}
+
+const token = (id: string): Command => ({ type: "token.create", id, hash: SECRET_HASH, uses: 1, ttlMs: 1_000 });
+
+test("a push through entries is seen by the catalog: record, link, manifest, tag, referrers and repository", async () => {
+  const { log, session } = begun();
+  const [blob, subject] = [digestNamed("blob"), digestNamed("subject")];
+  const bytes = Buffer.from('{"schemaVersion":2}');
+  const digest = digestOf(bytes);
+  const root = rootNamed("blob");
+  expect(
+    log.next(
+      { type: "blob.commit", repository: REPOSITORY, digest: blob, sizeBytes: 3, root, copies: [1], deadline: 0, commitId: "x" },
+      session,
+    ).outcome,
+  ).toEqual({ index: 3 });
+  const put = log.next(
+    {
+      type: "manifest.put",
+      repository: REPOSITORY,
+      digest,
+      mediaType: "application/json",
+      bytes,
+      tags: ["v2" as Tag, "v1" as Tag],
+      references: [{ digest: blob, kind: "blob" }],
+      subject,
+      artifactType: "a/b",
+      annotations: { k: "v" },
+    },
+    session,
+  );
+  expect(put.outcome).toEqual({ index: 4, value: 1 });
+  const { catalog } = log;
+  expect(catalog.tag(REPOSITORY, "v1" as Tag)).toEqual({ digest, mediaType: "application/json", sizeBytes: bytes.byteLength });
+  expect(Buffer.from(catalog.manifest(REPOSITORY, digest)?.bytes ?? [])).toEqual(bytes);
+  expect(catalog.link(REPOSITORY, blob)).toMatchObject({ references: 1, trashed: 0 });
+  expect(catalog.blob(blob)).toMatchObject({ state: "live", copies: [1], links: 1 });
+  expect(await catalog.tags(REPOSITORY, "", 10)).toEqual(["v1", "v2"]);
+  expect(await catalog.tags(REPOSITORY, "v1", 10)).toEqual(["v2"]);
+  expect(await catalog.repositories("", 10)).toEqual([REPOSITORY]);
+  expect(await catalog.referrers(REPOSITORY, subject, "", 10)).toEqual([
+    { digest, mediaType: "application/json", sizeBytes: bytes.byteLength, artifactType: "a/b", annotations: { k: "v" } },
+  ]);
+  log.next({ type: "manifest.delete", repository: REPOSITORY, digest }, session);
+  expect(catalog.manifest(REPOSITORY, digest)).toBeUndefined();
+  expect(catalog.tag(REPOSITORY, "v1" as Tag)).toBeUndefined();
+  expect(await catalog.tags(REPOSITORY, "", 10)).toEqual([]);
+  expect(await catalog.repositories("", 10)).toEqual([]);
+  expect(await catalog.referrers(REPOSITORY, subject, "", 10)).toEqual([]);
+});
+
+test("G8: a command that comes again under its session and sequence is answered as before and applies once", () => {
+  const { log, session } = begun();
+  log.send(token("join"), session, 1, 1);
+  const add: Command = { type: "token.create", id: "x", hash: SECRET_HASH, uses: 1, ttlMs: 1_000 };
+  const first = log.send(add, session, 2, 1);
+  const again = log.send(add, session, 2, 1);
+  expect(first).toMatchObject({ duplicate: false, outcome: { index: 4 } });
+  expect(again).toMatchObject({ duplicate: true, outcome: first.outcome });
+  const third = log.send(add, session, 3, 1);
+  expect(third).toMatchObject({ duplicate: false, outcome: { refused: "state" } });
+  expect(log.send(add, session, 3, 1)).toMatchObject({ duplicate: true, outcome: third.outcome });
+});
+
+test("G8: outcomes below the lowest unanswered sequence are forgotten, and such a command is refused, never applied", () => {
+  const { log, session } = begun();
+  for (let sequence = 1; sequence <= 5; sequence += 1) log.send(token(`t${sequence}`), session, sequence, 1);
+  const kept = (): number => log.store.entries().filter(([key]) => key.startsWith("outcome/")).length;
+  expect(kept()).toBe(5);
+  log.send(token("t6"), session, 6, 5);
+  expect(kept()).toBe(2);
+  log.send({ type: "token.revoke", id: "t1" }, session, 7, 5);
+  expect(log.send(token("t1"), session, 1, 1)).toMatchObject({ duplicate: true, outcome: { refused: "session" } });
+  expect(log.store.get("token/t1")).toBeUndefined();
+});
+
+test("G8: a sequence beyond the window of outcomes is refused", () => {
+  const { log, session } = begun();
+  expect(log.send(token("far"), session, 1 + SESSION_WINDOW, 1).outcome.refused).toBe("session");
+  expect(log.send(token("near"), session, SESSION_WINDOW, 1).outcome.refused).toBeUndefined();
+});
+
+test("G8: a command of an unknown session, or of none, is refused; only init, open and tick need none", () => {
+  const { log } = begun();
+  expect(log.send(token("x"), 99, 1, 1).outcome.refused).toBe("session");
+  expect(log.send(token("x")).outcome.refused).toBe("session");
+  expect(log.send({ type: "clock.tick" }).outcome.refused).toBeUndefined();
+  expect(log.send({ type: "session.open", raftId: 7 }).outcome.refused).toBe("unknown");
+});
+
+test("a session ends after its idle time of catalog time, each command renews it, and the next open clears it away", () => {
+  const { log, session } = begun();
+  const steps = DEFAULT_POLICY.sessionIdleMs / STAMP_MS_MAX;
+  log.send(token("a"), session, 1, 1);
+  const wait = (): void => {
+    for (let step = 0; step < steps; step += 1) log.send({ type: "clock.tick" }, 0, 0, 0, STAMP_MS_MAX);
+  };
+  wait();
+  expect(log.send(token("b"), session, 2, 2).outcome.refused).toBeUndefined();
+  wait();
+  expect(log.send({ type: "clock.tick" }, 0, 0, 0, 1).outcome.refused).toBeUndefined();
+  expect(log.send(token("c"), session, 3, 3).outcome.refused).toBe("session");
+  const next = log.open();
+  expect(log.store.entries().filter(([key]) => /^(session|outcome)\//.test(key)).length).toBe(1);
+  expect(log.next(token("c"), next).outcome.refused).toBeUndefined();
+});
+
+test("a member that opens sessions again and again keeps eight of them", () => {
+  const { log, session } = begun();
+  const later = Array.from({ length: 8 }, () => log.open());
+  expect(log.next(token("x"), session).outcome.refused).toBe("session");
+  expect(log.next(token("x"), later[0] ?? 0).outcome.refused).toBeUndefined();
+});
+
+test("catalog time moves by the stamps alone, and no stamp by more than ten seconds", () => {
+  const log = new Log();
+  log.send(INIT, 0, 0, 0, 250);
+  expect(log.catalog.time()).toBe(250);
+  log.send({ type: "clock.tick" }, 0, 0, 0, 3_600_000);
+  expect(log.catalog.time()).toBe(10_250);
+  log.send({ type: "clock.tick" }, 0, 0, 0, -5);
+  expect(log.catalog.time()).toBe(10_250);
+  const raw = encodeEnvelope({ v: 1, session: 0, sequence: 0, lowest: 0, command: { type: "clock.tick" } });
+  log.raw(Buffer.concat([Buffer.from("ffffffff", "hex"), raw]));
+  expect(log.catalog.time()).toBe(20_250);
+});
+
+test("G9: every entry moves the hash chain, a refused, repeated or unreadable one too, and the outcome is in it", () => {
+  const { log, session } = begun();
+  const heads = new Set<string>();
+  const head = (): string => Buffer.from(log.catalog.head()?.hash ?? []).toString("hex");
+  const sends: (() => AppliedEntry)[] = [
+    () => log.send(token("a"), session, 1, 1),
+    () => log.send(token("a"), session, 1, 1),
+    () => log.send(token("a"), 99, 1, 1),
+    () => log.raw(Buffer.from("no entry")),
+  ];
+  for (const send of sends) {
+    send();
+    heads.add(head());
+  }
+  expect(heads.size).toBe(sends.length);
+  const other = new Log();
+  const entry = stampEntry(0, encodeEnvelope({ v: 1, session: 0, sequence: 0, lowest: 0, command: { type: "session.open", raftId: 1 } }));
+  other.raw(entry); // refused: no member yet
+  const same = new Log();
+  same.raw(entry);
+  expect(other.catalog.head()).toEqual(same.catalog.head());
+});
+
+test("the hash chain of a known log is the same in every version of this program", () => {
+  const { log, session } = begun();
+  log.send(token("a"), session, 1, 1, 5);
+  expect(Buffer.from(log.catalog.head()?.hash ?? []).toString("hex")).toMatchInlineSnapshot(`"fbe2a1d685b9225c0cf861ac9acb1e8e8d219ba5cfd58207c08f898c2f7d4b03"`);
+});
+
+test("an unknown command, or a newer schema, halts the node with one line that says what to do", () => {
+  const { log, session } = begun();
+  const envelope = { v: 1, session, sequence: 1, lowest: 1 };
+  const unknown = stampEntry(0, encode({ ...envelope, command: { type: "blob.teleport" } }));
+  const newer = stampEntry(0, encode({ ...envelope, v: 2, command: { type: "clock.tick" } }));
+  for (const data of [unknown, newer]) {
+    const attempt = (): unknown => applyEntry(log.store, log.index + 1, data);
+    expect(attempt).toThrow(HaltError);
+    expect(attempt).toThrow(/^[^\n]*install a newer version[^\n]*$/);
+  }
+  expect(() => applyEntry(log.store, log.index, stampEntry(0, new Uint8Array()))).toThrow(HaltError);
+});
+
+test("bad data is refused and changes nothing but the head", () => {
+  const { log, session } = begun();
+  const bad: Uint8Array[] = [
+    new Uint8Array(),
+    Buffer.from([0, 0, 0]),
+    Buffer.from("00000000c1", "hex"),
+    stampEntry(0, encode(7)),
+    stampEntry(0, encode({ v: 1 })),
+    stampEntry(0, encode({ v: 1, session, sequence: 1, lowest: 2, command: { type: "clock.tick" } })),
+    stampEntry(
+      0,
+      encode({ v: 1, session, sequence: 1, lowest: 1, command: { type: "token.create", id: "a b", hash: SECRET_HASH, uses: 1, ttlMs: 1 } }),
+    ),
+    stampEntry(0, encode({ v: 1, session, sequence: 1, lowest: 1, command: { type: "gc.condemn", digest: "sha256:zz" } })),
+    stampEntry(0, encode({ v: 1, session, sequence: 1, lowest: 1, command: { type: "member.state", raftId: "1" } })),
+    stampEntry(0, encode({ v: 1, session, sequence: 1, lowest: 1, command: { type: "__proto__" } })).subarray(0, 20),
+  ];
+  for (const data of bad) {
+    const applied = log.raw(data);
+    expect(applied.outcome).toEqual({ refused: "mismatch", index: log.index });
+    expect(applied.changes.map(({ key }) => key)).toEqual(["chain/head"]);
+  }
+});
+
+test("a newcomer that retries after a crash is answered with its id again, and the token is used once", () => {
+  const { log, session } = begun();
+  log.next(token("t"), session);
+  const add: Command = { type: "member.add", member: factsOf(1), token: { id: "t", hash: SECRET_HASH } };
+  const first = log.next(add, session).outcome.value;
+  expect(first).toBe(log.index);
+  expect(log.next(add, session).outcome.value).toBe(first);
+  expect(log.next({ ...add, member: factsOf(2) }, session).outcome.refused).toBe("tokenSpent");
+  expect(log.catalog.members().map(({ peerId }) => peerId)).toEqual([peerOf(0), peerOf(1)]);
+});

@@ -1,0 +1,110 @@
+import type { RaftId } from "../core/peer.ts";
+import type { ClusterCommand, MemberCommand, MemberFacts } from "./commands.ts";
+import { ACCEPTED, type Decision, refuse } from "./decision.ts";
+import type { Draft } from "./draft.ts";
+import { CLUSTER_KEY, memberKey, peerKey, ROSTER_KEY, tokenKey, usageKey } from "./keys.ts";
+import { readRoster } from "./membership.ts";
+import type { ApplyContext } from "./policy.ts";
+import type { Member } from "./records.ts";
+import { CLUSTER, MEMBER, PEER, ROSTER, TOKEN, USAGE } from "./rows.ts";
+
+type Of<T extends (ClusterCommand | MemberCommand)["type"]> = Extract<ClusterCommand | MemberCommand, { type: T }>;
+
+/** The node that makes the cluster. */
+const FOUNDER: RaftId = 1;
+
+export function initCluster(draft: Draft, context: ApplyContext, command: Of<"cluster.init">): Decision {
+  const { clusterId, publicKey, member, durability } = command;
+  const old = draft.read(CLUSTER, CLUSTER_KEY);
+  if (old !== undefined) return old.clusterId === clusterId ? { value: FOUNDER } : refuse("state");
+  if (durability !== undefined && (durability.acks < 1 || durability.copies < durability.acks)) return refuse("mismatch");
+  if (member.versionMax < context.schema) return refuse("version");
+  draft.write(CLUSTER, CLUSTER_KEY, { clusterId, version: context.schema, publicKey, durability });
+  seat(draft, FOUNDER, member);
+  return { value: FOUNDER };
+}
+
+/** `cluster.version` only grows, and only where every member that is not down can follow. */
+export function raiseVersion(draft: Draft, command: Of<"cluster.raise">): Decision {
+  const cluster = draft.read(CLUSTER, CLUSTER_KEY);
+  if (cluster === undefined) return refuse("state");
+  if (command.version <= cluster.version) return command.version === cluster.version ? ACCEPTED : refuse("version");
+  if (readRoster(draft).seats.some((one) => !one.down && one.versionMax < command.version)) return refuse("version");
+  draft.write(CLUSTER, CLUSTER_KEY, { ...cluster, version: command.version });
+  return ACCEPTED;
+}
+
+/** Keyed by peer id: a newcomer that crashed before it heard the answer hears it again, without another use of the token. */
+export function addMember(draft: Draft, context: ApplyContext, command: Of<"member.add">): Decision {
+  const { member, token } = command;
+  const known = draft.read(PEER, peerKey(member.peerId));
+  if (known !== undefined) return draft.get(memberKey(known.raftId)) === undefined ? refuse("state") : { value: known.raftId };
+  const cluster = draft.read(CLUSTER, CLUSTER_KEY);
+  if (cluster === undefined || member.versionMax < cluster.version) return refuse("version");
+  const record = draft.read(TOKEN, tokenKey(token.id));
+  if (record === undefined || record.usesLeft < 1 || record.expiresAt < context.time) return refuse("tokenSpent");
+  if (Buffer.compare(record.hash, token.hash) !== 0) return refuse("tokenSpent");
+  if (record.usesLeft === 1) draft.remove(tokenKey(token.id));
+  else draft.write(TOKEN, tokenKey(token.id), { ...record, usesLeft: record.usesLeft - 1 });
+  seat(draft, context.index, member);
+  return { value: context.index };
+}
+
+function seat(draft: Draft, raftId: RaftId, facts: MemberFacts): void {
+  draft.write(PEER, peerKey(facts.peerId), { raftId });
+  writeMember(draft, { ...facts, raftId, down: false, draining: false });
+}
+
+function writeMember(draft: Draft, member: Member): void {
+  const { raftId: id, down, draining, versionMax } = member;
+  draft.write(MEMBER, memberKey(id), member);
+  const roster = readRoster(draft);
+  const seats = [...roster.seats.filter((one) => one.id !== id), { id, down, draining, versionMax }];
+  draft.write(ROSTER, ROSTER_KEY, { ...roster, seats: seats.sort((a, b) => a.id - b.id) });
+}
+
+export function updateMember(draft: Draft, command: Of<"member.update">): Decision {
+  const old = draft.read(MEMBER, memberKey(command.raftId));
+  if (old === undefined) return refuse("unknown");
+  if (old.peerId !== command.member.peerId) return refuse("mismatch");
+  const version = draft.read(CLUSTER, CLUSTER_KEY)?.version ?? 0;
+  if (command.member.versionMax < version) return refuse("version");
+  writeMember(draft, { ...old, ...command.member });
+  return ACCEPTED;
+}
+
+export function setMemberState(draft: Draft, command: Of<"member.state">): Decision {
+  const old = draft.read(MEMBER, memberKey(command.raftId));
+  if (old === undefined) return refuse("unknown");
+  writeMember(draft, { ...old, down: command.down ?? old.down, draining: command.draining ?? old.draining });
+  return ACCEPTED;
+}
+
+/** One entry strikes all copies: from here on the id is no member's (membership.ts). */
+export function removeMember(draft: Draft, command: Of<"member.remove">): Decision {
+  const { raftId } = command;
+  if (draft.get(memberKey(raftId)) === undefined) return refuse("unknown");
+  const roster = readRoster(draft);
+  if (roster.seats.length === 1) return refuse("state");
+  const sole = draft.read(USAGE, usageKey(raftId))?.sole ?? 0;
+  if (sole > 0 && command.lost !== true) return refuse("count");
+  draft.remove(memberKey(raftId));
+  draft.write(ROSTER, ROSTER_KEY, {
+    seats: roster.seats.filter((one) => one.id !== raftId),
+    removed: [...roster.removed, raftId],
+  });
+  return ACCEPTED;
+}
+
+export function createToken(draft: Draft, context: ApplyContext, command: Of<"token.create">): Decision {
+  const { id, hash, uses, ttlMs } = command;
+  if (draft.get(tokenKey(id)) !== undefined) return refuse("state");
+  draft.write(TOKEN, tokenKey(id), { id, hash, usesLeft: uses, expiresAt: context.time + ttlMs });
+  return ACCEPTED;
+}
+
+export function revokeToken(draft: Draft, command: Of<"token.revoke">): Decision {
+  if (draft.get(tokenKey(command.id)) === undefined) return refuse("unknown");
+  draft.remove(tokenKey(command.id));
+  return ACCEPTED;
+}

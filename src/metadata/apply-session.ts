@@ -1,0 +1,50 @@
+import type { ClusterCommand } from "./commands.ts";
+import { type Decision, refuse } from "./decision.ts";
+import type { Draft } from "./draft.ts";
+import { outcomeKey, SESSIONS_KEY, sessionKey } from "./keys.ts";
+import { isMember, readRoster } from "./membership.ts";
+import type { ApplyContext } from "./policy.ts";
+import type { CatalogTime } from "./records.ts";
+import { SESSION, SESSIONS, type Session } from "./rows.ts";
+
+/** Outcomes kept for one session: a proposer has at most so many commands unanswered. */
+export const SESSION_WINDOW = 1_024;
+/** Of one member: an open that was retried made two. The oldest goes. */
+const SESSIONS_OF_MEMBER_MAX = 8;
+
+/** The session is the index of its entry. Those whose time has passed are cleared away here, since nothing else has to look at them. */
+export function openSession(draft: Draft, context: ApplyContext, command: Extract<ClusterCommand, { type: "session.open" }>): Decision {
+  const { raftId } = command;
+  if (!isMember(readRoster(draft), raftId)) return refuse("unknown");
+  const ids = draft.read(SESSIONS, SESSIONS_KEY)?.ids ?? [];
+  const kept: number[] = [];
+  let ofMember = 0;
+  for (const id of ids.toReversed()) {
+    const session = readSession(draft, context.time, id, context.policy.sessionIdleMs);
+    if (session?.raftId === raftId) ofMember += 1;
+    if (session === undefined || (session.raftId === raftId && ofMember >= SESSIONS_OF_MEMBER_MAX)) endSession(draft, id);
+    else kept.push(id);
+  }
+  draft.write(SESSIONS, SESSIONS_KEY, { ids: [...kept.reverse(), context.index] });
+  draft.write(SESSION, sessionKey(context.index), { raftId, seenAt: context.time, lowest: 0, highest: -1 });
+  return { value: context.index };
+}
+
+/** Undefined for one that never was, or has been idle for too long. */
+export function readSession(draft: Draft, time: CatalogTime, id: number, idleMs: number): Session | undefined {
+  const session = draft.read(SESSION, sessionKey(id));
+  return session === undefined || time - session.seenAt > idleMs ? undefined : session;
+}
+
+function endSession(draft: Draft, id: number): void {
+  const session = draft.read(SESSION, sessionKey(id));
+  if (session === undefined) return;
+  forgetOutcomes(draft, id, session, session.highest + 1);
+  draft.remove(sessionKey(id));
+}
+
+/** Drops the outcomes below `lowest`: their proposer has its answers. */
+export function forgetOutcomes(draft: Draft, id: number, session: Session, lowest: number): void {
+  const end = Math.min(lowest, session.highest + 1);
+  for (let sequence = session.lowest; sequence < end; sequence += 1) draft.remove(outcomeKey(id, sequence));
+}

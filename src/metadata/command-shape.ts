@@ -1,0 +1,131 @@
+import { parseDigest } from "../core/digest.ts";
+import { parsePeerId } from "../core/peer.ts";
+import { parseRepositoryName, parseTag } from "../core/reference.ts";
+import type { Command } from "./commands.ts";
+
+type Check = (value: unknown) => boolean;
+type Shape = Readonly<Record<string, Check>>;
+
+const HEX_32 = /^[0-9a-f]{64}$/;
+const TOKEN_ID = /^[A-Za-z0-9_-]{1,64}$/;
+const TAGS_MAX = 1_000;
+
+const count: Check = (value) => typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+const positive: Check = (value) => count(value) && value !== 0;
+const flag: Check = (value) => typeof value === "boolean";
+const time: Check = (value) => typeof value === "number" && Number.isFinite(value);
+const weight: Check = (value) => time(value) && (value as number) > 0;
+const digest: Check = (value) => typeof value === "string" && parseDigest(value) !== undefined;
+const repository: Check = (value) => typeof value === "string" && parseRepositoryName(value) !== undefined;
+const tag: Check = (value) => typeof value === "string" && parseTag(value) !== undefined;
+const root: Check = (value) => typeof value === "string" && HEX_32.test(value);
+const tokenId: Check = (value) => typeof value === "string" && TOKEN_ID.test(value);
+const peerId: Check = (value) => typeof value === "string" && parsePeerId(value) !== undefined;
+const expected: Check = (value) => value === "*" || digest(value);
+const edgeKind: Check = (value) => value === "blob" || value === "manifest" || value === "foreign";
+
+const text =
+  (lengthMax: number): Check =>
+  (value) =>
+    typeof value === "string" && value.length <= lengthMax;
+const bytes =
+  (lengthMax: number): Check =>
+  (value) =>
+    value instanceof Uint8Array && value.byteLength <= lengthMax;
+const optional =
+  (check: Check): Check =>
+  (value) =>
+    value === undefined || check(value);
+const list =
+  (check: Check, lengthMax: number): Check =>
+  (value) =>
+    Array.isArray(value) && value.length <= lengthMax && value.every(check);
+const fields =
+  (shape: Shape): Check =>
+  (value) =>
+    typeof value === "object" &&
+    value !== null &&
+    Object.entries(shape).every(([key, check]) => check((value as Record<string, unknown>)[key]));
+
+const stringMap: Check = (value) =>
+  typeof value === "object" && value !== null && !Array.isArray(value) && Object.values(value).every((one) => typeof one === "string");
+
+const MEMBERS_MAX = 1_000;
+const REFERENCES_MAX = 100_000;
+const MANIFEST_BYTES_MAX = 4 * 1024 * 1024;
+
+const member = fields({
+  peerId,
+  name: text(255),
+  zone: text(255),
+  capacity: weight,
+  addresses: list(text(1_024), 64),
+  http: text(1_024),
+  versionMax: positive,
+});
+const named: Shape = { repository, digest };
+const sized: Shape = { ...named, sizeBytes: count };
+
+/** What a command's fields may hold. The proposers are members, so this guards against a defect; a refused entry never stops a node. */
+const SHAPES: { readonly [T in Command["type"]]: Shape } = {
+  "cluster.init": {
+    clusterId: text(128),
+    publicKey: bytes(1_024),
+    member,
+    durability: optional(fields({ copies: positive, acks: positive })),
+  },
+  "cluster.raise": { version: positive },
+  "session.open": { raftId: positive },
+  "clock.tick": {},
+  "member.add": { member, token: fields({ id: tokenId, hash: bytes(64) }) },
+  "member.update": { raftId: positive, member },
+  "member.state": { raftId: positive, down: optional(flag), draining: optional(flag) },
+  "member.remove": { raftId: positive, lost: optional(flag) },
+  "token.create": { id: tokenId, hash: bytes(64), uses: positive, ttlMs: count },
+  "token.revoke": { id: tokenId },
+  "blob.commit": {
+    ...sized,
+    root,
+    copies: list(positive, MEMBERS_MAX),
+    deadline: time,
+    commitId: text(128),
+    source: optional(text(2_048)),
+  },
+  "blob.remote": { ...sized, source: text(2_048) },
+  "blob.adopt": { ...sized, root: optional(root), copy: positive },
+  "blob.mount": { source: repository, target: repository, digest },
+  "blob.unlink": named,
+  "lease.renew": named,
+  "copy.add": { digest, copy: positive, deadline: time, commitId: text(128) },
+  "copy.drop": { digest, copy: positive, bad: flag },
+  "cache.evict": { digest },
+  "manifest.put": {
+    ...named,
+    mediaType: text(255),
+    bytes: bytes(MANIFEST_BYTES_MAX),
+    tags: list(tag, TAGS_MAX),
+    references: list(fields({ digest, kind: edgeKind }), REFERENCES_MAX),
+    subject: optional(digest),
+    artifactType: optional(text(1_024)),
+    annotations: optional(stringMap),
+    ifMatch: optional(list(expected, TAGS_MAX)),
+    ifNoneMatch: optional(list(expected, TAGS_MAX)),
+    sparse: optional(flag),
+  },
+  "manifest.delete": named,
+  "manifest.undelete": named,
+  "manifest.purge": named,
+  "tag.delete": { repository, tag },
+  "gc.unlink": named,
+  "gc.condemn": { digest },
+  "gc.deleted": { digest, copy: positive, condemnedAt: count },
+  "gc.reclaim": { digest, condemnedAt: count },
+};
+
+export function isCommandType(type: string): type is Command["type"] {
+  return Object.hasOwn(SHAPES, type);
+}
+
+export function isWellFormed(type: Command["type"], command: object): boolean {
+  return fields(SHAPES[type])(command);
+}

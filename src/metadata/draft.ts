@@ -1,0 +1,52 @@
+import type { Row } from "./rows.ts";
+import { MARK } from "./rows.ts";
+import type { Change, View } from "./view.ts";
+
+/** Writes over a view that are not made yet: a decision reads its own, and a refusal drops them. */
+export class Draft implements View {
+  readonly #base: View;
+  readonly #changes = new Map<string, Uint8Array | undefined>();
+
+  constructor(base: View) {
+    this.#base = base;
+  }
+
+  get(key: string): Uint8Array | undefined {
+    return this.#changes.has(key) ? this.#changes.get(key) : this.#base.get(key);
+  }
+
+  read<T>(row: Row<T>, key: string): T | undefined {
+    return readRow(this, row, key);
+  }
+
+  write<T>(row: Row<T>, key: string, value: T): void {
+    this.put(key, row.encode(value));
+  }
+
+  put(key: string, value: Uint8Array): void {
+    this.#changes.set(key, value);
+  }
+
+  mark(key: string): void {
+    this.put(key, MARK);
+  }
+
+  remove(key: string): void {
+    this.#changes.set(key, undefined);
+  }
+
+  /** Takes over what an accepted decision wrote. */
+  merge(accepted: Draft): void {
+    for (const [key, value] of accepted.#changes) this.#changes.set(key, value);
+  }
+
+  /** One change a key, the last one written. */
+  changes(): readonly Change[] {
+    return Array.from(this.#changes, ([key, value]) => ({ key, value }));
+  }
+}
+
+export function readRow<T>(view: View, row: Row<T>, key: string): T | undefined {
+  const bytes = view.get(key);
+  return bytes === undefined ? undefined : row.decode(bytes);
+}
