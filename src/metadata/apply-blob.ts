@@ -118,9 +118,10 @@ export function dropCopy(draft: Draft, context: ApplyContext, command: Of<"copy.
   const record = readBlob(draft, digest);
   if (record === undefined) return refuse("unknown", digest);
   if (record.state !== "live") return refuse("state", digest);
-  if (!record.copies.includes(copy)) return refuse("unknown", digest);
   const roster = readRoster(draft);
-  const others = memberCopies(roster, record.copies).filter((id) => id !== copy);
+  const copies = memberCopies(roster, record.copies);
+  if (!copies.includes(copy)) return refuse("unknown", digest);
+  const others = copies.filter((id) => id !== copy);
   if (!bad && others.length < targetOf(roster, readDurability(draft, context.policy))) return refuse("count", digest);
   writeBlob(draft, digest, { ...record, copies: others });
   return ACCEPTED;

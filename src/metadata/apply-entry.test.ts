@@ -201,7 +201,9 @@ test("G9: every entry moves the hash chain, a refused, repeated or unreadable on
 test("the hash chain of a known log is the same in every version of this program", () => {
   const { log, session } = begun();
   log.send(token("a"), session, 1, 1, 5);
-  expect(Buffer.from(log.catalog.head()?.hash ?? []).toString("hex")).toMatchInlineSnapshot(`"fbe2a1d685b9225c0cf861ac9acb1e8e8d219ba5cfd58207c08f898c2f7d4b03"`);
+  expect(Buffer.from(log.catalog.head()?.hash ?? []).toString("hex")).toMatchInlineSnapshot(
+    `"fbe2a1d685b9225c0cf861ac9acb1e8e8d219ba5cfd58207c08f898c2f7d4b03"`,
+  );
 });
 
 test("an unknown command, or a newer schema, halts the node with one line that says what to do", () => {
