@@ -61,7 +61,7 @@ interface Settled {
 }
 
 function refusal(refused: Refusal, index: number): Outcome {
-  return { refused, index };
+  return { index, refused };
 }
 
 function settle(draft: Draft, context: ApplyContext, envelope: Envelope): Settled {
@@ -100,10 +100,10 @@ function run(draft: Draft, context: ApplyContext, envelope: Envelope): Outcome {
   const { refused, digest, value } = decide(inner, context, envelope.command);
   if (refused === undefined) draft.merge(inner);
   return {
+    index: context.index,
     ...(refused === undefined ? {} : { refused }),
     ...(digest === undefined ? {} : { digest }),
     ...(value === undefined ? {} : { value }),
-    index: context.index,
   };
 }
 

@@ -1,0 +1,153 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { applyEntry } from "./apply-entry.ts";
+import { disagreements } from "./derived-rows.ts";
+import { Draft } from "./draft.ts";
+import { decodeEntry, encodeEnvelope, stampEntry } from "./entry.ts";
+import { MemoryStore } from "./memory-store.ts";
+import { DRAWS, makeLog, type RandomLog, SMALL_POLICY } from "./random-log.ts";
+import { readSnapshot, snapshotChunks } from "./snapshot.ts";
+
+const RUNS = { numRuns: 80, seed: 7 };
+
+function applyOne(store: MemoryStore, log: RandomLog, index: number): string {
+  const applied = applyEntry(store, index, log.entries[index - 1] ?? new Uint8Array(), SMALL_POLICY);
+  store.write(applied.changes);
+  return JSON.stringify(applied.outcome);
+}
+
+function replay(log: RandomLog, from = new MemoryStore(), first = 1, last = log.entries.length): MemoryStore {
+  for (let index = first; index <= last; index += 1) applyOne(from, log, index);
+  return from;
+}
+
+/** Keys and values as text: two states are equal when these are. */
+function dump(store: MemoryStore, without: RegExp = /^$/): string {
+  return store
+    .entries()
+    .filter(([key]) => !without.test(key))
+    .map(([key, value]) => `${key} ${Buffer.from(value).toString("hex")}`)
+    .join("\n");
+}
+
+async function restored(store: MemoryStore): Promise<MemoryStore> {
+  const copy = new MemoryStore();
+  for await (const changes of readSnapshot(snapshotChunks(store))) copy.write(changes);
+  return copy;
+}
+
+test("random logs accept every kind of command, so that nothing below passes because nothing happened", () => {
+  const accepted = new Set<string>();
+  fc.assert(
+    fc.property(DRAWS, (draws) => {
+      const log = makeLog(draws);
+      for (const type of log.accepted) accepted.add(type);
+    }),
+    RUNS,
+  );
+  expect([...accepted].sort()).toEqual(
+    [
+      ...["blob.adopt", "blob.commit", "blob.mount", "blob.remote", "blob.unlink", "cache.evict", "clock.tick", "cluster.init"],
+      ...["copy.add", "copy.drop", "gc.condemn", "gc.deleted", "gc.reclaim", "gc.unlink", "lease.renew"],
+      ...["manifest.delete", "manifest.purge", "manifest.put", "manifest.undelete", "member.add", "member.remove", "member.state"],
+      ...["session.open", "tag.delete", "token.create"],
+    ].sort(),
+  );
+});
+
+test("counters and indexes agree with the records after every command of a random log", () => {
+  fc.assert(
+    fc.property(DRAWS, (draws) => {
+      const log = makeLog(draws);
+      const store = new MemoryStore();
+      for (let index = 1; index <= log.entries.length; index += 1) {
+        applyOne(store, log, index);
+        if (index % 3 === 0) expect(disagreements(store)).toEqual([]);
+      }
+    }),
+    RUNS,
+  );
+});
+
+test("two replicas have the same bytes, one entry a batch or many", () => {
+  fc.assert(
+    fc.property(DRAWS, fc.integer({ min: 2, max: 40 }), (draws, batchLength) => {
+      const log = makeLog(draws);
+      const one = replay(log);
+      const other = new MemoryStore();
+      for (let from = 1; from <= log.entries.length; from += batchLength) {
+        const batch = new Draft(other);
+        for (let index = from; index < Math.min(from + batchLength, log.entries.length + 1); index += 1) {
+          const { changes } = applyEntry(batch, index, log.entries[index - 1] ?? new Uint8Array(), SMALL_POLICY);
+          for (const { key, value } of changes) value === undefined ? batch.remove(key) : batch.put(key, value);
+        }
+        other.write(batch.changes());
+      }
+      expect(dump(other)).toBe(dump(one));
+    }),
+    RUNS,
+  );
+});
+
+test("a replica that was restored from a snapshot at any point goes on to the same bytes and outcomes", async () => {
+  await fc.assert(
+    fc.asyncProperty(DRAWS, fc.nat(), async (draws, draw) => {
+      const log = makeLog(draws);
+      const at = 1 + (draw % log.entries.length);
+      const one = replay(log, new MemoryStore(), 1, at);
+      const other = await restored(one);
+      expect(dump(other)).toBe(dump(one));
+      for (let index = at + 1; index <= log.entries.length; index += 1) expect(applyOne(other, log, index)).toBe(applyOne(one, log, index));
+      expect(dump(other)).toBe(dump(one));
+    }),
+    RUNS,
+  );
+});
+
+test("a replica that crashed at any batch, and lost what was not synced, comes to the same bytes by the same entries", () => {
+  fc.assert(
+    fc.property(DRAWS, fc.nat(), fc.nat(), (draws, crash, loss) => {
+      const log = makeLog(draws);
+      const crashAt = 1 + (crash % log.entries.length);
+      const synced = loss % crashAt;
+      const store = replay(log, new MemoryStore(), 1, synced);
+      const survivor = store.copy();
+      replay(log, store, synced + 1, crashAt);
+      replay(log, survivor, synced + 1);
+      expect(dump(survivor)).toBe(dump(replay(log, store, crashAt + 1)));
+    }),
+    RUNS,
+  );
+});
+
+test("G8: commands that come again in a random log change nothing, and are answered as the first time", () => {
+  const idle = stampEntry(0, encodeEnvelope({ v: 1, session: 0, sequence: 0, lowest: 0, command: { type: "clock.tick" } }));
+  fc.assert(
+    fc.property(DRAWS, fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 4 })), { minLength: 1, maxLength: 30 }), (draws, repeats) => {
+      const log = makeLog(draws);
+      const retried = new Map(repeats.map(([at, back]) => [3 + (at % (log.entries.length - 3)), back]));
+      const [once, twice] = [new MemoryStore(), new MemoryStore()];
+      const outcomes = new Map<number, string>();
+      let index = 0;
+      for (const [at, data] of log.entries.entries()) {
+        index += 1;
+        const first = applyEntry(twice, index, data, SMALL_POLICY);
+        twice.write(first.changes);
+        once.write(applyEntry(once, index, data, SMALL_POLICY).changes);
+        outcomes.set(at, JSON.stringify(first.outcome));
+        const back = retried.get(at);
+        if (back === undefined || at - back < 3) continue;
+        index += 1;
+        // stamped anew by the leader that appended it again
+        const again = stampEntry(0, encodeEnvelope(decodeEntry(log.entries[at - back] ?? data).envelope as never));
+        const answer = applyEntry(twice, index, again, SMALL_POLICY);
+        twice.write(answer.changes);
+        once.write(applyEntry(once, index, idle, SMALL_POLICY).changes);
+        expect(answer.duplicate).toBe(true);
+        expect(JSON.stringify(answer.outcome)).toBe(outcomes.get(at - back));
+      }
+      expect(dump(twice, /^(?:chain|session)\//)).toBe(dump(once, /^(?:chain|session)\//));
+    }),
+    RUNS,
+  );
+});
