@@ -1,0 +1,137 @@
+import { expect, test } from "vitest";
+import type { RepositoryName } from "../core/reference.ts";
+import { apply } from "./apply.ts";
+import { MemoryStore } from "./memory-store.ts";
+import { DEFAULT_POLICY } from "./policy.ts";
+import { digestNamed, factsOf, Scenario, SECRET_HASH } from "./scenario.ts";
+import { createCatalog } from "./store-catalog.ts";
+
+const A = "a" as RepositoryName;
+const BLOB = digestNamed("blob");
+const INIT = { type: "cluster.init", clusterId: "c", publicKey: new Uint8Array([1]), member: factsOf(0) } as const;
+const add = (node: number, more: object = {}) =>
+  ({ type: "member.add", member: factsOf(node, more), token: { id: "t", hash: SECRET_HASH } }) as const;
+
+test("cluster.init makes member 1 once; retried it is answered again, another cluster's is refused", () => {
+  const scenario = new Scenario();
+  expect(scenario.run(INIT)).toMatchObject({ value: 1 });
+  expect(scenario.run({ ...INIT, member: factsOf(5) })).toMatchObject({ value: 1 });
+  expect(scenario.run({ ...INIT, clusterId: "other" }).refused).toBe("state");
+  const catalog = createCatalog(scenario.store);
+  expect(catalog.members().map(({ name }) => name)).toEqual(["node-0"]);
+  expect(catalog.cluster()).toMatchObject({ clusterId: "c", version: 1 });
+});
+
+test("cluster.init carries durability; fewer copies than acks is refused", () => {
+  const scenario = new Scenario();
+  expect(scenario.run({ ...INIT, durability: { copies: 2, acks: 3 } }).refused).toBe("mismatch");
+  expect(scenario.run({ ...INIT, durability: { copies: 2, acks: 1 } }).refused).toBeUndefined();
+  scenario.run({ type: "token.create", id: "t", hash: SECRET_HASH, uses: 9, ttlMs: 1 });
+  for (const node of [1, 2]) scenario.join(node);
+  const catalog = createCatalog(scenario.store);
+  expect([catalog.need(), catalog.target(), catalog.durability()]).toEqual([1, 2, { copies: 2, acks: 1 }]);
+});
+
+test("member.add: the token must be there, unexpired, of the same hash, and have uses left", () => {
+  const scenario = new Scenario();
+  scenario.run(INIT);
+  expect(scenario.run(add(1)).refused).toBe("tokenSpent");
+  scenario.run({ type: "token.create", id: "t", hash: SECRET_HASH, uses: 2, ttlMs: 10 });
+  expect(scenario.run({ ...add(1), token: { id: "t", hash: new Uint8Array(32) } }).refused).toBe("tokenSpent");
+  scenario.time = 11;
+  expect(scenario.run(add(1)).refused).toBe("tokenSpent");
+  scenario.time = 10;
+  expect(scenario.run(add(1)).value).toBe(scenario.index);
+  expect(scenario.run(add(2)).value).toBe(scenario.index);
+  expect(scenario.run(add(3)).refused).toBe("tokenSpent");
+  expect(scenario.run({ type: "token.revoke", id: "t" }).refused).toBe("unknown");
+});
+
+test("token.revoke ends a token, and an id is not given twice", () => {
+  const scenario = new Scenario();
+  scenario.run(INIT);
+  const create = { type: "token.create", id: "t", hash: SECRET_HASH, uses: 1, ttlMs: 10 } as const;
+  scenario.run(create);
+  expect(scenario.run(create).refused).toBe("state");
+  scenario.run({ type: "token.revoke", id: "t" });
+  expect(scenario.run(add(1)).refused).toBe("tokenSpent");
+});
+
+test("a removed identity never comes back, and its raft id counts for nothing", () => {
+  const scenario = new Scenario();
+  const [, second = 0] = scenario.found(3);
+  expect(scenario.run({ type: "member.remove", raftId: second }).refused).toBeUndefined();
+  expect(scenario.run({ type: "member.remove", raftId: second }).refused).toBe("unknown");
+  expect(scenario.run(add(1)).refused).toBe("state");
+  expect(scenario.run({ type: "member.update", raftId: second, member: factsOf(1) }).refused).toBe("unknown");
+  expect(scenario.run({ type: "member.state", raftId: second, down: true }).refused).toBe("unknown");
+});
+
+test("member.remove strikes the copies of every record in one entry, however many there are", () => {
+  const scenario = new Scenario();
+  const ids = scenario.found(3);
+  const blobs = Array.from({ length: 50 }, (_, at) => digestNamed(`blob ${at}`));
+  for (const digest of blobs) scenario.commit(A, digest, ids);
+  const context = { index: scenario.index + 1, time: 0, schema: 1, policy: DEFAULT_POLICY };
+  const { changes } = apply(scenario.store, context, { type: "member.remove", raftId: ids[2] ?? 0 });
+  expect(changes.length).toBeLessThan(4);
+  scenario.store.write(changes);
+  const catalog = createCatalog(scenario.store);
+  for (const digest of blobs) {
+    const record = catalog.blob(digest);
+    expect(record === undefined ? [] : catalog.holders(record).map(({ raftId }) => raftId)).toEqual(ids.slice(0, 2));
+  }
+});
+
+test("member.remove is refused where it holds a record's only copy, unless that is said to be known, and for the last member", () => {
+  const scenario = new Scenario();
+  scenario.found(1);
+  expect(scenario.run({ type: "member.remove", raftId: 1 }).refused).toBe("state");
+  scenario.commit(A, BLOB, [1]);
+  const second = scenario.join(1);
+  expect(scenario.run({ type: "member.remove", raftId: 1 }).refused).toBe("count");
+  scenario.run({ type: "copy.add", digest: BLOB, copy: second, deadline: 0, commitId: "c" });
+  expect(scenario.run({ type: "member.remove", raftId: 1 }).refused).toBeUndefined();
+  scenario.join(2);
+  expect(scenario.run({ type: "member.remove", raftId: second }).refused).toBeUndefined();
+});
+
+test("member.remove with `lost` takes a member that holds an only copy", () => {
+  const scenario = new Scenario();
+  scenario.found(1);
+  scenario.commit(A, BLOB, [1]);
+  scenario.join(1);
+  expect(scenario.run({ type: "member.remove", raftId: 1, lost: true }).refused).toBeUndefined();
+});
+
+test("member.update keeps the peer id and the state, and cannot fall below cluster.version", () => {
+  const scenario = new Scenario();
+  scenario.found(2);
+  scenario.run({ type: "member.state", raftId: 1, draining: true });
+  const update = (more: object) => scenario.run({ type: "member.update", raftId: 1, member: factsOf(0, more) }).refused;
+  expect(scenario.run({ type: "member.update", raftId: 1, member: factsOf(9) }).refused).toBe("mismatch");
+  expect(update({ zone: "z", versionMax: 2 })).toBeUndefined();
+  expect(createCatalog(scenario.store).member(1)).toMatchObject({ zone: "z", draining: true, down: false });
+  scenario.run({ type: "member.state", raftId: 3, down: true });
+  expect(scenario.run({ type: "cluster.raise", version: 2 }).refused).toBeUndefined();
+  expect(update({ versionMax: 1 })).toBe("version");
+});
+
+test("cluster.raise waits for every member that is not down, never falls, and newcomers must follow", () => {
+  const scenario = new Scenario();
+  scenario.found(2);
+  const raise = (version: number) => scenario.run({ type: "cluster.raise", version }).refused;
+  expect(raise(2)).toBe("version");
+  scenario.run({ type: "member.update", raftId: 1, member: factsOf(0, { versionMax: 2 }) });
+  expect(raise(2)).toBe("version");
+  scenario.run({ type: "member.update", raftId: 3, member: factsOf(1, { versionMax: 3 }) });
+  expect(raise(2)).toBeUndefined();
+  expect(raise(2)).toBeUndefined();
+  expect(raise(1)).toBe("version");
+  expect(scenario.run(add(5)).refused).toBe("version");
+});
+
+test("before there is a cluster nothing is a member and every read is empty", () => {
+  const catalog = createCatalog(new MemoryStore());
+  expect([catalog.cluster(), catalog.members(), catalog.need(), catalog.time(), catalog.head()]).toEqual([undefined, [], 0, 0, undefined]);
+});
