@@ -1,5 +1,4 @@
 import { decode, encode } from "../core/codec.ts";
-import type { Digest } from "../core/digest.ts";
 import type { RaftId } from "../core/peer.ts";
 import type { Tag } from "../core/reference.ts";
 import type { Outcome } from "./commands.ts";
@@ -139,7 +138,3 @@ export const ROSTER: Row<Roster> = {
 
 /** An index key says it all. */
 export const MARK = encode(true);
-
-export function digestOfKey(key: string): Digest {
-  return key.slice(Math.max(key.lastIndexOf("\0"), key.lastIndexOf("/")) + 1) as Digest;
-}
