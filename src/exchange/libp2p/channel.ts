@@ -1,0 +1,255 @@
+import type { Stream, StreamCloseEvent, StreamMessageEvent } from "@libp2p/interface";
+import type { Clock } from "../../core/clock.ts";
+import { decode, encode } from "../../core/codec.ts";
+
+/** Above this many bytes that nobody has read the other end is stopped, below the second one it goes on. */
+const QUEUE_HIGH_BYTES = 1024 * 1024;
+const QUEUE_LOW_BYTES = 256 * 1024;
+/** One `send`: large enough for TLS records and frames, small enough that a heartbeat beside it is not held up. */
+const SEND_SIZE_BYTES = 1024 * 1024;
+const PREFIX_SIZE_BYTES = 4;
+/** How long the other end may take to close its side once all is said. */
+const CLOSE_TIMEOUT_MS = 5_000;
+
+/** The stream ended before all that was promised had come. */
+export class ChannelEnded extends Error {
+  override readonly name = "ChannelEnded";
+}
+
+/**
+ * A libp2p stream as we use it: frames of msgpack with a length in front, raw bytes between them, backpressure both ways. A stream is freed only
+ * once both ends have closed or one has reset it: every path ends in `end` or `abort`.
+ */
+export class Channel {
+  receivedBytes = 0;
+  sentBytes = 0;
+  readonly #stream: Stream;
+  readonly #queue: Uint8Array[] = [];
+  #queuedBytes = 0;
+  #paused = false;
+  #ended = false;
+  #closed = false;
+  #error: Error | undefined;
+  #wakeReader: (() => void) | undefined;
+  readonly #wakeWriters = new Set<() => void>();
+
+  constructor(stream: Stream) {
+    this.#stream = stream;
+    stream.addEventListener("message", this.#onMessage);
+    stream.addEventListener("end", this.#onEnd);
+    stream.addEventListener("drain", this.#onDrain);
+    stream.addEventListener("close", this.#onClose);
+    this.#ended = stream.readableEnded;
+    if (stream.status !== "open") this.#onClosed(undefined);
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Neither end has closed anything, and nothing waits to be read: fit for one more request. */
+  get idle(): boolean {
+    return !this.#closed && !this.#ended && this.#queuedBytes === 0 && this.#stream.writeStatus === "writable";
+  }
+
+  /** Resets the stream when `signal` aborts; the answer ends that. */
+  abortOn(signal: AbortSignal): () => void {
+    const onAbort = (): void => this.abort(signal.reason instanceof Error ? signal.reason : new DOMException("aborted", "AbortError"));
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    return () => signal.removeEventListener("abort", onAbort);
+  }
+
+  /** The next bytes, as they came; undefined once the other end has closed its side. */
+  async read(): Promise<Uint8Array | undefined> {
+    for (;;) {
+      const chunk = this.#queue.shift();
+      if (chunk !== undefined) {
+        this.#queuedBytes -= chunk.byteLength;
+        if (this.#paused && this.#queuedBytes <= QUEUE_LOW_BYTES) this.#resume();
+        return chunk;
+      }
+      if (this.#error !== undefined) throw this.#error;
+      if (this.#ended) return undefined;
+      await new Promise<void>((resolve) => {
+        this.#wakeReader = resolve;
+      });
+      this.#wakeReader = undefined;
+    }
+  }
+
+  /** Fills `target`. @throws ChannelEnded where the other end closes before */
+  async readInto(target: Uint8Array, onProgress?: (sizeBytes: number) => void): Promise<void> {
+    let filled = 0;
+    while (filled < target.byteLength) {
+      const chunk = await this.read();
+      if (chunk === undefined) throw new ChannelEnded(`the peer closed after ${filled} of ${target.byteLength} bytes`);
+      const taken = this.#take(chunk, target.byteLength - filled);
+      target.set(taken, filled);
+      filled += taken.byteLength;
+      onProgress?.(taken.byteLength);
+    }
+  }
+
+  /** Exactly `sizeBytes` of raw bytes, without a copy. */
+  async *body(sizeBytes: number): AsyncIterable<Uint8Array> {
+    let left = sizeBytes;
+    while (left > 0) {
+      const chunk = await this.read();
+      if (chunk === undefined) throw new ChannelEnded(`the peer closed ${left} bytes before the end`);
+      const taken = this.#take(chunk, left);
+      left -= taken.byteLength;
+      yield taken;
+    }
+  }
+
+  /** A body of unknown length, as `writeFramed` sent it. */
+  async *framedBody(): AsyncIterable<Uint8Array> {
+    for (;;) {
+      const sizeBytes = await this.#readPrefix();
+      if (sizeBytes === undefined) throw new ChannelEnded("the peer closed in the middle of a body");
+      if (sizeBytes === 0) return;
+      yield* this.body(sizeBytes);
+    }
+  }
+
+  /**
+   * One msgpack value; undefined where the other end closed instead.
+   * @throws Error where it is longer than `limitBytes` or no msgpack
+   */
+  async readFrame(limitBytes: number): Promise<unknown> {
+    const sizeBytes = await this.#readPrefix();
+    if (sizeBytes === undefined) return undefined;
+    if (sizeBytes > limitBytes) throw new Error(`the peer sent a header of ${sizeBytes} bytes, and ${limitBytes} are allowed`);
+    const bytes = new Uint8Array(sizeBytes);
+    await this.readInto(bytes);
+    return decode(bytes);
+  }
+
+  async writeFrame(value: unknown): Promise<void> {
+    const payload = encode(value);
+    const frame = Buffer.allocUnsafe(PREFIX_SIZE_BYTES + payload.byteLength);
+    frame.writeUInt32BE(payload.byteLength, 0);
+    frame.set(payload, PREFIX_SIZE_BYTES);
+    await this.write(frame);
+  }
+
+  /** Resolves once the stream takes more; `bytes` may be reused after the next `write` has resolved. */
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let offset = 0; offset < bytes.byteLength; offset += SEND_SIZE_BYTES) {
+      if (this.#closed) throw this.#error ?? new ChannelEnded("the peer closed the stream");
+      const part = bytes.subarray(offset, offset + SEND_SIZE_BYTES);
+      this.sentBytes += part.byteLength;
+      // libp2p's own onDrain answers at once after its first use (its promise is never renewed): we listen ourselves
+      if (!this.#stream.send(part)) await this.#drained();
+    }
+  }
+
+  async writeFramed(chunk: Uint8Array): Promise<void> {
+    if (chunk.byteLength === 0) return;
+    await this.write(prefixOf(chunk.byteLength));
+    await this.write(chunk);
+  }
+
+  async endFramed(): Promise<void> {
+    await this.write(prefixOf(0));
+  }
+
+  /** Closes our side and waits until the other end has closed too, discarding what it still sends; resets the stream where it takes too long. */
+  async end(clock: Clock): Promise<void> {
+    if (this.#closed) return;
+    const cancel = clock.after(CLOSE_TIMEOUT_MS, () => this.abort(new ChannelEnded("the peer did not close its side in time")));
+    try {
+      await this.#stream.close();
+      while (!this.#closed && (await this.read()) !== undefined);
+    } catch {
+      this.abort(new ChannelEnded("the stream could not be closed"));
+    } finally {
+      cancel();
+    }
+  }
+
+  abort(error: Error): void {
+    if (this.#closed) return;
+    this.#stream.abort(error);
+    this.#onClosed(error);
+  }
+
+  /** Takes at most `limit` bytes of `chunk`, and puts the others back. */
+  #take(chunk: Uint8Array, limit: number): Uint8Array {
+    if (chunk.byteLength <= limit) return chunk;
+    this.#queue.unshift(chunk.subarray(limit));
+    this.#queuedBytes += chunk.byteLength - limit;
+    return chunk.subarray(0, limit);
+  }
+
+  async #readPrefix(): Promise<number | undefined> {
+    const first = await this.read();
+    if (first === undefined) return undefined;
+    this.#queue.unshift(first);
+    this.#queuedBytes += first.byteLength;
+    const prefix = Buffer.allocUnsafe(PREFIX_SIZE_BYTES);
+    await this.readInto(prefix);
+    return prefix.readUInt32BE(0);
+  }
+
+  async #drained(): Promise<void> {
+    while (this.#stream.writableNeedsDrain) {
+      if (this.#closed) throw this.#error ?? new ChannelEnded("the peer closed the stream");
+      await new Promise<void>((resolve) => {
+        this.#wakeWriters.add(resolve);
+      });
+    }
+  }
+
+  #resume(): void {
+    this.#paused = false;
+    if (this.#closed && this.#stream.readBufferLength === 0) return;
+    try {
+      this.#stream.resume();
+    } catch {
+      // closed in the meantime: what it had was delivered
+    }
+  }
+
+  readonly #onMessage = (event: StreamMessageEvent): void => {
+    const parts = event.data instanceof Uint8Array ? [event.data] : event.data;
+    for (const part of parts) {
+      this.#queue.push(part);
+      this.#queuedBytes += part.byteLength;
+      this.receivedBytes += part.byteLength;
+    }
+    if (!this.#paused && this.#queuedBytes > QUEUE_HIGH_BYTES && this.#stream.readStatus === "readable") {
+      this.#paused = true;
+      this.#stream.pause();
+    }
+    this.#wakeReader?.();
+  };
+
+  readonly #onEnd = (): void => {
+    this.#ended = true;
+    this.#wakeReader?.();
+  };
+
+  readonly #onDrain = (): void => {
+    for (const wake of this.#wakeWriters) wake();
+    this.#wakeWriters.clear();
+  };
+
+  readonly #onClose = (event: StreamCloseEvent): void => this.#onClosed(event.error);
+
+  #onClosed(error: Error | undefined): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#error ??= error;
+    if (error === undefined && this.#stream.readBufferLength === 0) this.#ended = true;
+    this.#wakeReader?.();
+    this.#onDrain();
+  }
+}
+
+function prefixOf(sizeBytes: number): Uint8Array {
+  const prefix = Buffer.allocUnsafe(PREFIX_SIZE_BYTES);
+  prefix.writeUInt32BE(sizeBytes, 0);
+  return prefix;
+}
