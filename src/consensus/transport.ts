@@ -1,0 +1,36 @@
+import type { RaftId } from "../core/peer.ts";
+import type { Message } from "../raft/types.ts";
+
+/** What drivers say to each other over the stream between two peers. */
+export type PeerMessage =
+  | { readonly kind: "raft"; readonly message: Message }
+  /** An encoded envelope, without the leader's stamp, on its way to the leader. */
+  | { readonly kind: "proposal"; readonly envelope: Uint8Array }
+  /** The one who got the proposal does not lead: the proposer looks again at once instead of waiting. */
+  | { readonly kind: "notLeader"; readonly leader: RaftId }
+  /** Contact between followers, who say nothing to each other otherwise. */
+  | { readonly kind: "ping" }
+  | { readonly kind: "pong" };
+
+export interface TransportHandler {
+  /** Messages of one peer, in the order of arrival. Never throws. */
+  receive(from: RaftId, messages: readonly PeerMessage[]): void;
+  /** A snapshot's header and content. Resolves once it is installed; the sender then hears of it. */
+  receiveSnapshot(from: RaftId, header: Uint8Array, chunks: AsyncIterable<Uint8Array>): Promise<void>;
+  /** What was sent to `to` may be lost: its connection broke or its queue is full. */
+  unreachable(to: RaftId): void;
+}
+
+/** Between the drivers of a group. Adapters: `memory-transport.ts`, `libp2p/transport.ts`. */
+export interface Transport {
+  /** Takes what arrives from now on. */
+  start(handler: TransportHandler): Promise<void>;
+  /** Best effort and never waits: what finds a full queue or no connection is dropped. */
+  send(to: RaftId, messages: readonly PeerMessage[]): void;
+  /**
+   * Streams a snapshot on a stream of its own; resolves once the receiver has installed it.
+   * @throws where it did not arrive whole or was refused
+   */
+  sendSnapshot(to: RaftId, header: Uint8Array, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
