@@ -72,6 +72,8 @@ export interface LocalBlobs {
   cacheWriter(expected: { readonly digest: Digest; readonly sizeBytes: number; readonly root: PieceHash | undefined }): Promise<
     | {
         write(piece: number, bytes: Uint8Array): Promise<void>;
+        /** A piece that was written; undefined where it is not there. It is verified again before it is passed on. */
+        read?(piece: number): Promise<Uint8Array | undefined>;
         finish(): Promise<void>;
         abandon(): Promise<void>;
       }

@@ -1,9 +1,16 @@
-import { algorithmOf, type Digest, digestOf } from "../core/digest.ts";
+import { type Clock, systemClock } from "../core/clock.ts";
+import type { Digest } from "../core/digest.ts";
 import { OciError } from "../core/errors.ts";
+import { silentLog } from "../core/log.ts";
 import type { PeerId } from "../core/peer.ts";
-import { hashPiece, PIECE_SIZE_BYTES, type PieceHash, pieceCount, pieceRoot } from "../core/pieces.ts";
+import type { PieceHash } from "../core/pieces.ts";
+import { type Random, seededRandom } from "../core/random.ts";
 import type { ByteRange } from "../core/range.ts";
+import { untilAborted } from "./abort.ts";
 import type { Exchange, LocalBlobs, PeerFacts, UploadAnswer, UploadCall, Wanted } from "./exchange.ts";
+import type { PeerLink, PieceReply, PieceRequest } from "./link.ts";
+import { PeerTable } from "./peer-table.ts";
+import { Swarm, type SwarmLimits } from "./swarm.ts";
 
 type CallHandler = Parameters<Exchange["onCall"]>[0];
 
@@ -15,13 +22,20 @@ export interface MemoryHub {
   heal(peer: PeerId): void;
 }
 
-export function createMemoryHub(): MemoryHub {
+export interface MemoryHubOptions {
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly limits?: Partial<SwarmLimits>;
+  readonly onBadCopy?: (peer: PeerId, digest: Digest) => void;
+}
+
+export function createMemoryHub(options: MemoryHubOptions = {}): MemoryHub {
   const nodes = new Map<PeerId, MemoryExchange>();
   const cut = new Set<PeerId>();
-  const reach = (from: PeerId, to: PeerId): MemoryExchange | undefined => (cut.has(from) || cut.has(to) ? undefined : nodes.get(to));
+  const reach: Reach = (from, to) => (cut.has(from) || cut.has(to) ? undefined : nodes.get(to));
   return {
     connect(self, blobs) {
-      const node = new MemoryExchange(self, blobs, reach, () => [...nodes.keys()]);
+      const node = new MemoryExchange(self, blobs, reach, () => [...nodes.keys()], options);
       nodes.set(self, node);
       return node;
     },
@@ -30,69 +44,52 @@ export function createMemoryHub(): MemoryHub {
   };
 }
 
-class MemoryExchange implements Exchange {
-  readonly self: PeerId;
-  readonly blobs: LocalBlobs;
-  handler: CallHandler | undefined;
-  readonly #reach: (from: PeerId, to: PeerId) => MemoryExchange | undefined;
-  readonly #known: () => readonly PeerId[];
+type Reach = (from: PeerId, to: PeerId) => MemoryExchange | undefined;
 
-  constructor(
-    self: PeerId,
-    blobs: LocalBlobs,
-    reach: (from: PeerId, to: PeerId) => MemoryExchange | undefined,
-    known: () => readonly PeerId[],
-  ) {
+class MemoryExchange implements Exchange, PeerLink {
+  readonly self: PeerId;
+  readonly #blobs: LocalBlobs;
+  readonly #reach: Reach;
+  readonly #known: () => readonly PeerId[];
+  readonly #peers: PeerTable;
+  readonly #swarm: Swarm;
+  #handler: CallHandler | undefined;
+
+  constructor(self: PeerId, blobs: LocalBlobs, reach: Reach, known: () => readonly PeerId[], options: MemoryHubOptions) {
+    const clock = options.clock ?? systemClock;
     this.self = self;
-    this.blobs = blobs;
+    this.#blobs = blobs;
     this.#reach = reach;
     this.#known = known;
+    this.#peers = new PeerTable(clock, options.random ?? seededRandom(1));
+    this.#swarm = new Swarm({ ...options, link: this, blobs, peers: this.#peers, clock, log: silentLog });
   }
 
-  async *fetch(wanted: Wanted, range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array> {
-    const whole = range.start === 0 && range.end === wanted.sizeBytes;
-    const cache = whole ? await this.blobs.cacheWriter(wanted) : undefined;
-    let finished = false;
-    try {
-      const last = Math.max(1, Math.ceil(range.end / PIECE_SIZE_BYTES));
-      for (let piece = Math.floor(range.start / PIECE_SIZE_BYTES); piece < last; piece += 1) {
-        const bytes = await this.#piece(wanted, piece, signal);
-        await cache?.write(piece, bytes);
-        const offset = piece * PIECE_SIZE_BYTES;
-        yield bytes.subarray(Math.max(0, range.start - offset), Math.min(bytes.byteLength, range.end - offset));
-      }
-      finished = true;
-    } finally {
-      await (finished ? cache?.finish() : cache?.abandon());
-    }
+  fetch(wanted: Wanted, range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    return this.#swarm.fetch(wanted, range, signal);
   }
 
-  /** One piece, from the first holder whose copy proves good. */
-  async #piece(wanted: Wanted, piece: number, signal: AbortSignal): Promise<Uint8Array> {
-    for (const holder of wanted.holders) {
-      signal.throwIfAborted();
-      const peer = holder === this.self ? undefined : this.#reach(this.self, holder);
-      const start = piece * PIECE_SIZE_BYTES;
-      const bytes = await peer
-        ?.read(wanted.digest, { start, end: Math.min(wanted.sizeBytes, start + PIECE_SIZE_BYTES) }, signal)
-        .catch((error: unknown) => {
-          signal.throwIfAborted();
-          if (error instanceof OciError) return undefined;
-          throw error;
-        });
-      if (bytes !== undefined && isGood(wanted, piece, bytes, await peer?.blobs.pieces(wanted.digest))) return bytes;
-    }
-    throw new OciError("UNAVAILABLE", "no holder of the blob can give its bytes", { digest: wanted.digest });
+  async get(peer: PeerId, request: PieceRequest, onProgress: (sizeBytes: number) => void, signal: AbortSignal): Promise<PieceReply> {
+    const other = this.#reach(this.self, peer);
+    if (other === undefined) throw new OciError("UNAVAILABLE", "the peer cannot be reached", { peer });
+    const reply = await untilAborted(other.#serve(request, signal), signal);
+    onProgress(reply.bytes.byteLength);
+    this.#peers.received(peer, reply.bytes.byteLength);
+    other.#peers.sent(this.self, reply.bytes.byteLength);
+    return reply;
   }
 
-  async read(digest: Digest, range: ByteRange, signal: AbortSignal): Promise<Uint8Array> {
-    const bytes = Buffer.alloc(range.end - range.start);
-    let filled = 0;
-    for await (const chunk of this.blobs.open(digest, range, signal)) {
-      bytes.set(chunk, filled);
-      filled += chunk.byteLength;
-    }
-    return bytes.subarray(0, filled);
+  isConnected(peer: PeerId): boolean {
+    return this.#reach(this.self, peer) !== undefined;
+  }
+
+  async #serve(request: PieceRequest, signal: AbortSignal): Promise<PieceReply> {
+    const known = await this.#blobs.stat(request.digest);
+    if (known === undefined) throw new OciError("BLOB_UNKNOWN", "this node holds no copy of the blob", { digest: request.digest });
+    const pieces: readonly PieceHash[] | undefined = request.list ? await this.#blobs.pieces(request.digest) : undefined;
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of this.#blobs.open(request.digest, request.range, signal)) chunks.push(Uint8Array.from(chunk));
+    return { sizeBytes: known.sizeBytes, pieces, bytes: Buffer.concat(chunks) };
   }
 
   async spread(
@@ -105,53 +102,42 @@ class MemoryExchange implements Exchange {
     const acknowledged = await Promise.all(
       targets.map(async (target) => {
         const peer = target === this.self ? undefined : this.#reach(this.self, target);
-        const kept = await peer?.keep(
-          wanted,
-          commitId,
-          () => this.blobs.open(wanted.digest, { start: 0, end: wanted.sizeBytes }, signal),
-          signal,
-        );
-        if (kept !== true) return undefined;
+        const body = (): AsyncIterable<Uint8Array> => this.#blobs.open(wanted.digest, { start: 0, end: wanted.sizeBytes }, signal);
+        if (peer === undefined || !(await peer.#keep(wanted, commitId, body, signal))) return undefined;
         onAcknowledged(target);
         return target;
       }),
     );
+    signal.throwIfAborted();
     return acknowledged.filter((peer) => peer !== undefined);
   }
 
-  async keep(wanted: Wanted, commitId: string, open: () => AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<boolean> {
+  async #keep(wanted: Wanted, commitId: string, open: () => AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<boolean> {
+    const { digest, sizeBytes, root } = wanted;
     try {
-      const facts = (await this.blobs.pin(wanted.digest, commitId)) ?? (await this.blobs.receive(wanted, commitId, open(), signal));
-      return wanted.root === undefined || facts.root === wanted.root;
-    } catch (error) {
-      if (error instanceof OciError) return false;
-      throw error;
+      const facts =
+        (await this.#blobs.pin(digest, commitId)) ?? (await this.#blobs.receive({ digest, sizeBytes, root }, commitId, open(), signal));
+      return root === undefined || facts.root === root;
+    } catch {
+      return false; // as over a wire: a target that fails is left out
     }
   }
 
   async call(owner: PeerId, request: UploadCall, body: AsyncIterable<Uint8Array> | undefined, signal: AbortSignal): Promise<UploadAnswer> {
-    const handler = owner === this.self ? this.handler : this.#reach(this.self, owner)?.handler;
+    const node = owner === this.self ? this : this.#reach(this.self, owner);
+    const handler = node === undefined ? undefined : node.#handler;
     if (handler === undefined) throw new OciError("UNAVAILABLE", "the owner of the upload cannot be reached", { owner });
-    return handler(this.self, request, body ?? noBytes(), signal);
+    return untilAborted(handler(this.self, request, body ?? noBytes(), signal), signal);
   }
 
   onCall(handler: CallHandler): void {
-    this.handler = handler;
+    this.#handler = handler;
   }
 
   peers(): readonly PeerFacts[] {
-    return this.#known()
-      .filter((peer) => peer !== this.self)
-      .map((peer) => ({ peer, connected: this.#reach(this.self, peer) !== undefined, rttMs: 0, sentBytes: 0, receivedBytes: 0 }));
+    const others = this.#known().filter((peer) => peer !== this.self);
+    return this.#peers.facts(others.filter((peer) => this.isConnected(peer))).filter((facts) => others.includes(facts.peer));
   }
 }
 
 async function* noBytes(): AsyncIterable<Uint8Array> {}
-
-function isGood(wanted: Wanted, piece: number, bytes: Uint8Array, list: readonly PieceHash[] | undefined): boolean {
-  const size = Math.min(PIECE_SIZE_BYTES, wanted.sizeBytes - piece * PIECE_SIZE_BYTES);
-  if (bytes.byteLength !== size) return false;
-  if (pieceCount(wanted.sizeBytes) === 1) return digestOf(bytes, algorithmOf(wanted.digest)) === wanted.digest;
-  if (list === undefined || (wanted.root !== undefined && pieceRoot(list) !== wanted.root)) return false;
-  return hashPiece(bytes) === list[piece];
-}

@@ -29,7 +29,9 @@ function checked(text: string): string {
 }
 
 function malformed(text: string, cause?: unknown): Error {
-  return new Error(`"${text}" is no address of a peer: give HOST:PORT, [IPv6]:PORT or a multiaddr such as /ip4/192.0.2.1/tcp/5100`, { cause });
+  return new Error(`"${text}" is no address of a peer: give HOST:PORT, [IPv6]:PORT or a multiaddr such as /ip4/192.0.2.1/tcp/5100`, {
+    cause,
+  });
 }
 
 /** `address` with `/p2p/<peer>`, once. */

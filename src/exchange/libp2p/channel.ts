@@ -31,6 +31,7 @@ export class Channel {
   #closed = false;
   #error: Error | undefined;
   #wakeReader: (() => void) | undefined;
+  #whenClosed: (() => void) | undefined;
   readonly #wakeWriters = new Set<() => void>();
 
   constructor(stream: Stream) {
@@ -45,6 +46,12 @@ export class Channel {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** Runs once the stream is closed at both ends, or reset. */
+  onClosed(run: () => void): void {
+    if (this.#closed) run();
+    else this.#whenClosed = run;
   }
 
   /** Neither end has closed anything, and nothing waits to be read: fit for one more request. */
@@ -245,6 +252,7 @@ export class Channel {
     if (error === undefined && this.#stream.readBufferLength === 0) this.#ended = true;
     this.#wakeReader?.();
     this.#onDrain();
+    this.#whenClosed?.();
   }
 }
 

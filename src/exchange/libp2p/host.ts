@@ -1,0 +1,219 @@
+import { type Identify, identify } from "@libp2p/identify";
+import type { Connection, Libp2p, PrivateKey, Stream, StreamHandler } from "@libp2p/interface";
+import { noise } from "@libp2p/noise";
+import { peerIdFromString } from "@libp2p/peer-id";
+import { type Ping, ping } from "@libp2p/ping";
+import { tcp } from "@libp2p/tcp";
+import { tls } from "@libp2p/tls";
+import { yamux } from "@libp2p/yamux";
+import { multiaddr } from "@multiformats/multiaddr";
+import { createLibp2p } from "libp2p";
+import type { Clock } from "../../core/clock.ts";
+import { OciError, systemCode } from "../../core/errors.ts";
+import type { Log } from "../../core/log.ts";
+import type { PeerId } from "../../core/peer.ts";
+import { announced, hostOf, peerOf, toMultiaddr, withPeer } from "./addresses.ts";
+import { createDoorkeeper, type Doorkeeper, type StrangerLimits } from "./doorkeeper.ts";
+
+export interface HostOptions {
+  readonly privateKey: PrivateKey;
+  /** Multiaddrs or `HOST:PORT`; a wildcard is never announced. */
+  readonly listen: readonly string[];
+  /** What the others are told to dial, where the operator says so (`--advertise`). */
+  readonly announce?: readonly string[];
+  /** Whether the committed membership lists the peer (G7). Asked at each connection and each stream. */
+  readonly isMember: (peer: PeerId) => boolean;
+  /** Where a member listens: multiaddrs of the committed membership. */
+  readonly addressesOf: (peer: PeerId) => readonly string[];
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly strangers?: Partial<StrangerLimits>;
+}
+
+/** What a protocol's handler is given. It must end or abort the stream on every path. */
+export type HostHandler = (stream: Stream, from: PeerId, remote: { readonly host: string }) => Promise<void>;
+
+/** This node among the others: one libp2p node, through which only members speak (G7). */
+export interface Host {
+  readonly self: PeerId;
+  readonly node: Libp2p<{ ping: Ping; identify: Identify }>;
+  /** What others may dial: concrete multiaddrs without `/p2p`. */
+  addresses(): readonly string[];
+  isMember(peer: PeerId): boolean;
+  /** Resets the stream of a peer that is no member before a byte of it is read; for handlers that are registered with `node.handle`. */
+  memberHandler(handler: StreamHandler): StreamHandler;
+  handle(
+    protocol: string,
+    handler: HostHandler,
+    options?: { readonly openToStrangers?: boolean; readonly streamsMax?: number },
+  ): Promise<void>;
+  /**
+   * A stream to a member, over the connection that is there or a new one.
+   * @throws OciError UNAVAILABLE where the peer is no member, has no address or cannot be reached; AbortError
+   */
+  dial(peer: PeerId, protocol: string, signal: AbortSignal): Promise<Stream>;
+  /** A stream to whoever answers there: for `join` alone. */
+  dialStranger(addresses: readonly string[], protocol: string, signal: AbortSignal): Promise<{ stream: Stream; peer: PeerId }>;
+  connection(peer: PeerId): Connection | undefined;
+  /** To be called after the committed membership has changed: connections of those who are out end at once. */
+  membershipChanged(): void;
+  stop(): Promise<void>;
+}
+
+// Both ends assume the initial window (yamux sends none for it), so it is the protocol's own 256 KiB; it doubles under load up to the second.
+const WINDOW_MAX_BYTES = 8 * 1024 * 1024;
+const STREAMS_MAX = 256;
+
+/** @throws Error where an address cannot be listened on, saying which */
+export async function startHost(options: HostOptions): Promise<Host> {
+  const doorkeeper = createDoorkeeper(options);
+  const node = await createLibp2p({
+    privateKey: options.privateKey,
+    start: false,
+    nodeInfo: { name: "roadstead", version: "1", userAgent: "roadstead" },
+    addresses: { listen: options.listen.map(toMultiaddr) },
+    transports: [tcp({ inboundSocketInactivityTimeout: 120_000, outboundSocketInactivityTimeout: 120_000 })],
+    connectionEncrypters: [tls(), noise()],
+    streamMuxers: [
+      yamux({
+        keepAliveInterval: 15_000,
+        streamOptions: { maxStreamWindowSize: WINDOW_MAX_BYTES, maxReadBufferLength: 2 * WINDOW_MAX_BYTES },
+      }),
+    ],
+    connectionGater: doorkeeper.gater,
+    connectionManager: {
+      maxConnections: 300,
+      inboundConnectionThreshold: 50, // a second and address: several nodes may share one
+      maxIncomingPendingConnections: 64,
+      dialTimeout: 8_000,
+      addressDialTimeout: 3_000,
+      reconnectRetries: 0,
+    },
+    connectionMonitor: { enabled: false }, // the exchange pings by its own clock, and a busy event loop kills no transfer
+    services: { identify: identify(), ping: ping() },
+  });
+  node.addEventListener("connection:open", (event) => doorkeeper.opened(event.detail));
+  node.addEventListener("connection:close", (event) => doorkeeper.closed(event.detail));
+  try {
+    await node.start();
+  } catch (error) {
+    throw listenError(options.listen, error);
+  }
+  return new Libp2pHost(node, options, doorkeeper);
+}
+
+class Libp2pHost implements Host {
+  readonly self: PeerId;
+  readonly node: Host["node"];
+  readonly #options: HostOptions;
+  readonly #doorkeeper: Doorkeeper;
+
+  constructor(node: Host["node"], options: HostOptions, doorkeeper: Doorkeeper) {
+    this.self = node.peerId.toString() as PeerId;
+    this.node = node;
+    this.#options = options;
+    this.#doorkeeper = doorkeeper;
+  }
+
+  addresses(): readonly string[] {
+    return announced(
+      this.node.getMultiaddrs().map((address) => address.toString()),
+      this.#options.announce ?? [],
+    );
+  }
+
+  isMember(peer: PeerId): boolean {
+    return this.#options.isMember(peer);
+  }
+
+  memberHandler(handler: StreamHandler): StreamHandler {
+    return (stream, connection) => {
+      if (this.isMember(connection.remotePeer.toString() as PeerId)) return handler(stream, connection);
+      stream.abort(new OciError("DENIED", "only members of the cluster may speak this protocol"));
+    };
+  }
+
+  async handle(protocol: string, handler: HostHandler, options: { openToStrangers?: boolean; streamsMax?: number } = {}): Promise<void> {
+    const run: StreamHandler = async (stream, connection) => {
+      const from = connection.remotePeer.toString() as PeerId;
+      try {
+        await handler(stream, from, { host: hostOf(connection.remoteAddr.toString()) });
+      } catch (error) {
+        stream.abort(error instanceof Error ? error : new Error(String(error)));
+        this.#options.log.debug({ protocol, peer: from, error }, "a stream ended early");
+      }
+    };
+    const streams = options.streamsMax ?? STREAMS_MAX;
+    await this.node.handle(protocol, options.openToStrangers === true ? run : this.memberHandler(run), {
+      maxInboundStreams: streams,
+      maxOutboundStreams: streams,
+    });
+  }
+
+  async dial(peer: PeerId, protocol: string, signal: AbortSignal): Promise<Stream> {
+    if (!this.isMember(peer)) throw new OciError("UNAVAILABLE", "the peer is no member of the cluster", { peer });
+    const known = this.connection(peer);
+    try {
+      if (known !== undefined) return await this.#open(known, protocol, signal);
+    } catch (error) {
+      // the connection may have died unnoticed: one more try over a new one
+      signal.throwIfAborted();
+      if (known?.status === "open") throw unreachable(peer, error);
+    }
+    const addresses = this.#options.addressesOf(peer);
+    if (addresses.length === 0) throw new OciError("UNAVAILABLE", "no address of the peer is known", { peer });
+    try {
+      const connection = await this.node.dial(
+        addresses.map((address) => multiaddr(withPeer(address, peer))),
+        { signal },
+      );
+      return await this.#open(connection, protocol, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw unreachable(peer, error);
+    }
+  }
+
+  async dialStranger(addresses: readonly string[], protocol: string, signal: AbortSignal): Promise<{ stream: Stream; peer: PeerId }> {
+    const expected = addresses.map(peerOf).filter((peer) => peer !== undefined);
+    const end = this.#doorkeeper.expect(expected);
+    try {
+      const connection = await this.node.dial(
+        addresses.map((address) => multiaddr(toMultiaddr(address))),
+        { signal },
+      );
+      return { stream: await this.#open(connection, protocol, signal), peer: connection.remotePeer.toString() as PeerId };
+    } finally {
+      end();
+    }
+  }
+
+  connection(peer: PeerId): Connection | undefined {
+    return this.node.getConnections(peerIdFromString(peer)).find((connection) => connection.status === "open");
+  }
+
+  membershipChanged(): void {
+    for (const connection of this.node.getConnections()) this.#doorkeeper.recheck(connection);
+  }
+
+  async stop(): Promise<void> {
+    this.#doorkeeper.stop();
+    await this.node.stop();
+  }
+
+  #open(connection: Connection, protocol: string, signal: AbortSignal): Promise<Stream> {
+    return connection.newStream(protocol, { signal, maxOutboundStreams: STREAMS_MAX });
+  }
+}
+
+function unreachable(peer: PeerId, cause: unknown): OciError {
+  return new OciError("UNAVAILABLE", "the peer cannot be reached", { peer }, cause);
+}
+
+function listenError(listen: readonly string[], cause: unknown): Error {
+  const reason = systemCode(cause) ?? (cause instanceof Error ? cause.message : String(cause));
+  return new Error(
+    `this node cannot listen for its peers on ${listen.join(", ")} (${reason}): free the port or give another with --p2p HOST:PORT`,
+    { cause },
+  );
+}

@@ -1,0 +1,178 @@
+import type { Clock } from "../core/clock.ts";
+import type { Digest } from "../core/digest.ts";
+import { OciError } from "../core/errors.ts";
+import type { PeerId } from "../core/peer.ts";
+import { abortError } from "./abort.ts";
+import type { PeerLink, PieceReply, PieceRequest } from "./link.ts";
+import type { PeerTable } from "./peer-table.ts";
+
+export interface RaceLimits {
+  /** A piece that has not come by then, or by four times what it is expected to take, is asked from one more holder. */
+  readonly hedgeMs: number;
+  /** A holder that sends nothing for so long is given up, also where there is no other. */
+  readonly stallMs: number;
+}
+
+export const RACE_LIMITS: RaceLimits = { hedgeMs: 500, stallMs: 10_000 };
+
+export interface RaceSettings {
+  readonly link: PeerLink;
+  readonly peers: PeerTable;
+  readonly clock: Clock;
+  readonly limits: RaceLimits;
+  readonly request: () => PieceRequest;
+  /** Holders that may be asked: those that proved bad are not among them. */
+  readonly holders: () => readonly PeerId[];
+  /** Whether the reply is what it should be; a false one is reported by the caller and its peer is never asked again. */
+  readonly verify: (peer: PeerId, reply: PieceReply) => Promise<boolean>;
+  /** The peer says that it has no copy. */
+  readonly lacking: (peer: PeerId) => void;
+}
+
+interface Attempt {
+  readonly peer: PeerId;
+  readonly controller: AbortController;
+  readonly beganMs: number;
+  progressMs: number;
+}
+
+const ATTEMPTS_PER_PEER = 2;
+const EXPECTED_FACTOR = 4;
+
+/**
+ * One verified piece: from the best holder, and where that one is late, dead or lying from the next. Each later hedge waits half as long,
+ * so that two dead holders cost less than a second.
+ * @throws OciError UNAVAILABLE where no holder can give it
+ */
+export function racePiece(settings: RaceSettings, signal: AbortSignal): Promise<Uint8Array> {
+  return new PieceRace(settings).run(signal);
+}
+
+class PieceRace {
+  readonly #settings: RaceSettings;
+  readonly #active = new Set<Attempt>();
+  readonly #tries = new Map<PeerId, number>();
+  readonly #result = Promise.withResolvers<Uint8Array>();
+  #hedges = 0;
+  #over = false;
+  #wonBeganMs = Number.NEGATIVE_INFINITY;
+  #cancelTimer: () => void = () => {};
+  #lastError: unknown;
+  #digest: Digest | undefined;
+
+  constructor(settings: RaceSettings) {
+    this.#settings = settings;
+  }
+
+  async run(signal: AbortSignal): Promise<Uint8Array> {
+    signal.throwIfAborted();
+    const onAbort = (): void => this.#result.reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    this.#next();
+    try {
+      return await this.#result.promise;
+    } finally {
+      this.#over = true;
+      this.#cancelTimer();
+      signal.removeEventListener("abort", onAbort);
+      for (const attempt of this.#active) {
+        if (attempt.beganMs < this.#wonBeganMs) this.#settings.peers.suspect(attempt.peer); // asked before the winner, and still not done
+        attempt.controller.abort(abortError("another holder was faster"));
+      }
+    }
+  }
+
+  /** Asks one more holder; where none is left and nothing is under way, the race is lost. */
+  #next(): void {
+    if (this.#over) return;
+    const peer = this.#candidate();
+    if (peer !== undefined) void this.#attempt(peer);
+    else if (this.#active.size === 0) this.#result.reject(this.#lost());
+    this.#watch();
+  }
+
+  #candidate(): PeerId | undefined {
+    const { peers, link } = this.#settings;
+    const busy = new Set([...this.#active].map((attempt) => attempt.peer));
+    const free = this.#settings.holders().filter((peer) => !busy.has(peer) && this.#triesOf(peer) < ATTEMPTS_PER_PEER);
+    const fewest = Math.min(...free.map((peer) => this.#triesOf(peer)));
+    return peers.rank(
+      free.filter((peer) => this.#triesOf(peer) === fewest),
+      (candidate) => link.isConnected(candidate),
+    )[0];
+  }
+
+  #triesOf(peer: PeerId): number {
+    return this.#tries.get(peer) ?? 0;
+  }
+
+  async #attempt(peer: PeerId): Promise<void> {
+    const { link, peers, clock, verify, lacking } = this.#settings;
+    const beganMs = clock.monotonicMs();
+    const attempt: Attempt = { peer, controller: new AbortController(), beganMs, progressMs: beganMs };
+    const request = this.#settings.request();
+    this.#digest = request.digest;
+    this.#tries.set(peer, this.#triesOf(peer) + 1);
+    this.#active.add(attempt);
+    peers.began(peer);
+    const onProgress = (): void => {
+      attempt.progressMs = clock.monotonicMs();
+    };
+    try {
+      const reply = await link.get(peer, request, onProgress, attempt.controller.signal);
+      const tookMs = clock.monotonicMs() - beganMs;
+      if (await verify(peer, reply)) {
+        peers.delivered(peer, tookMs);
+        this.#wonBeganMs = beganMs;
+        this.#result.resolve(reply.bytes);
+        return;
+      }
+    } catch (error) {
+      if (error instanceof OciError && error.code === "BLOB_UNKNOWN") lacking(peer);
+      else if (!this.#over) peers.suspect(peer);
+      this.#lastError = error;
+    } finally {
+      this.#active.delete(attempt);
+      peers.ended(peer);
+    }
+    this.#next();
+  }
+
+  /** One timer a race: when it fires, whoever is late is hedged and whoever is dead is given up. */
+  #watch(): void {
+    this.#cancelTimer();
+    if (this.#over || this.#active.size === 0) return;
+    const waitMs = Math.max(50, this.#settings.limits.hedgeMs / 2 ** this.#hedges);
+    this.#cancelTimer = this.#settings.clock.after(waitMs, () => this.#onTimer());
+  }
+
+  #onTimer(): void {
+    const { clock, limits } = this.#settings;
+    const now = clock.monotonicMs();
+    for (const attempt of this.#active) {
+      if (now - attempt.progressMs >= limits.stallMs) attempt.controller.abort(abortError("the holder sent nothing for too long"));
+    }
+    const allLate = [...this.#active].every((attempt) => this.#isLate(attempt, now));
+    if (allLate && this.#candidate() !== undefined) {
+      this.#hedges += 1;
+      this.#next();
+    } else this.#watch();
+  }
+
+  #isLate(attempt: Attempt, nowMs: number): boolean {
+    const { limits, peers, holders } = this.#settings;
+    const patienceMs = limits.hedgeMs / 2 ** this.#hedges;
+    if (nowMs - attempt.progressMs >= patienceMs) return true;
+    const expectedMs = peers.expectedMs(holders()) ?? 0;
+    return nowMs - attempt.beganMs >= Math.max(patienceMs, EXPECTED_FACTOR * expectedMs);
+  }
+
+  #lost(): OciError {
+    return new OciError(
+      "UNAVAILABLE",
+      "no holder of the blob can give its bytes now: each was asked, and none answered with a good copy",
+      { digest: this.#digest ?? "unknown", asked: this.#tries.size },
+      this.#lastError,
+    );
+  }
+}
