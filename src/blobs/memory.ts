@@ -2,6 +2,7 @@ import { type Clock, systemClock } from "../core/clock.ts";
 import { algorithmOf, type Digest, type DigestAlgorithm } from "../core/digest.ts";
 import { hashPiece, PIECE_SIZE_BYTES, type PieceHash } from "../core/pieces.ts";
 import type { ByteRange } from "../core/range.ts";
+import { abortable } from "./abortable.ts";
 import type { BlobFacts, BlobStore, CacheWriter, Expected, Pin } from "./blob-store.ts";
 import { CorruptBlobError } from "./corrupt-blob.ts";
 import { factsOf } from "./facts.ts";
@@ -98,8 +99,7 @@ class MemoryStore implements MemoryBlobStore {
   async receive(expected: Expected, commitId: string, source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<BlobFacts> {
     const chunks: Uint8Array[] = [];
     let sizeBytes = 0;
-    for await (const chunk of source) {
-      signal.throwIfAborted();
+    for await (const chunk of abortable(source, signal)) {
       sizeBytes += chunk.byteLength;
       if (sizeBytes > expected.sizeBytes) throw wrongSize(expected.sizeBytes, sizeBytes, 0);
       chunks.push(Uint8Array.from(chunk));
@@ -230,8 +230,7 @@ class MemoryUploads implements Uploads {
       if (chunk.offset !== undefined && chunk.offset !== start)
         throw outOfOrder(start, "the chunk does not start where the last one ended");
       const room = chunk.sizeBytes ?? Number.POSITIVE_INFINITY;
-      for await (const bytes of source) {
-        signal.throwIfAborted();
+      for await (const bytes of abortable(source, signal)) {
         if (session.finished && bytes.byteLength > 0) throw outOfOrder(start, "the upload was finished: it takes no more bytes");
         const kept = Uint8Array.from(bytes.subarray(0, Math.max(0, start + room - session.offset)));
         session.bytes.push(kept);
@@ -240,6 +239,7 @@ class MemoryUploads implements Uploads {
           throw wrongSize(room, session.offset - start + bytes.byteLength - kept.byteLength, session.offset);
       }
       signal.throwIfAborted();
+      if (this.#sessions.get(id) !== session) throw unknownUpload(id); // cancelled meanwhile
       const came = session.offset - start;
       if (chunk.sizeBytes !== undefined && came < chunk.sizeBytes) throw wrongSize(chunk.sizeBytes, came, session.offset);
       return statusOf(id, session);
@@ -282,14 +282,15 @@ class MemoryUploads implements Uploads {
 
   async complete(id: string, digest: Digest): Promise<void> {
     const session = this.#sessions.get(id);
-    if (session === undefined) throw unknownUpload(id);
+    if (session === undefined) return; // cancelled or expired meanwhile: the commit stands all the same
     session.digest = digest;
     session.bytes = [];
     session.usedMs = this.#clock.monotonicMs();
   }
 
   async cancel(id: string): Promise<boolean> {
-    return this.#sessions.delete(id);
+    const session = this.#sessions.get(id);
+    return session !== undefined && session.digest === undefined && this.#sessions.delete(id);
   }
 
   async expire(): Promise<number> {

@@ -28,6 +28,7 @@ export interface Uploads {
   finish(id: string, digest: Digest, commitId: string, signal: AbortSignal): Promise<BlobFacts>;
   /** The commit was answered: the session is remembered with its digest until it expires, so that a retried PUT is answered again. */
   complete(id: string, digest: Digest): Promise<void>;
+  /** A request that writes to it is ended. False where there is none, or it is complete. */
   cancel(id: string): Promise<boolean>;
   /** Drops sessions idle for longer than `uploads.expireAfter`; answers how many. */
   expire(): Promise<number>;

@@ -1,0 +1,92 @@
+import type { Clock } from "../../core/clock.ts";
+import { abortable } from "../abortable.ts";
+import type { HashJob, HashPool, Slot } from "./hash-pool.ts";
+
+/** A slot is handed over half full when its source has brought nothing for this long: slow clients must not hold the slots of fast ones. */
+const LINGER_MS = 5;
+/** Of one body, so that a fast one does not take all slots. */
+const IN_FLIGHT_MAX = 12;
+
+export interface Fed {
+  /** Bytes that came from the source, also those past the limit. */
+  readonly came: number;
+  /** What ended the source before its end: its own error or the abort. */
+  readonly failure: unknown;
+}
+
+/**
+ * Copies a body into slots and hands them to the job, with backpressure, until the source ends, throws, brings more than `limit` bytes, the
+ * signal aborts or the job fails. All that was handed over is done (or failed) on return. Never throws.
+ */
+export async function feedBody(
+  pool: HashPool,
+  job: HashJob,
+  fd: number,
+  source: AsyncIterable<Uint8Array>,
+  limit: number,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<Fed> {
+  const feeder = new Feeder(pool, job, fd, clock);
+  let came = 0;
+  let failure: unknown;
+  try {
+    for await (const chunk of abortable(source, signal)) {
+      const room = Math.max(0, limit - came);
+      came += chunk.byteLength;
+      await feeder.take(chunk.byteLength <= room ? chunk : chunk.subarray(0, room));
+      if (came > limit || job.failure !== undefined) break;
+    }
+  } catch (error) {
+    failure = error;
+  }
+  feeder.flush();
+  await job.idle();
+  return { came, failure };
+}
+
+class Feeder {
+  readonly #pool: HashPool;
+  readonly #job: HashJob;
+  readonly #fd: number;
+  readonly #clock: Clock;
+  #slot: Slot | undefined;
+  #filled = 0;
+  #cancelLinger: (() => void) | undefined;
+
+  constructor(pool: HashPool, job: HashJob, fd: number, clock: Clock) {
+    this.#pool = pool;
+    this.#job = job;
+    this.#fd = fd;
+    this.#clock = clock;
+  }
+
+  async take(chunk: Uint8Array): Promise<void> {
+    this.#cancelLinger?.();
+    this.#cancelLinger = undefined;
+    for (let taken = 0; taken < chunk.byteLength; ) {
+      if (this.#slot === undefined) {
+        while (this.#job.inFlight >= IN_FLIGHT_MAX) await this.#job.oldest();
+        this.#slot = await this.#pool.slot();
+      }
+      const part = chunk.subarray(taken, taken + this.#job.room - this.#filled);
+      this.#slot.bytes.set(part, this.#filled);
+      this.#filled += part.byteLength;
+      taken += part.byteLength;
+      if (this.#filled === this.#job.room) this.flush();
+    }
+    if (this.#filled > 0) this.#cancelLinger = this.#clock.after(LINGER_MS, () => this.flush());
+  }
+
+  flush(): void {
+    this.#cancelLinger?.();
+    this.#cancelLinger = undefined;
+    if (this.#slot === undefined) return;
+    const slot = this.#slot;
+    this.#slot = undefined;
+    const filled = this.#filled;
+    this.#filled = 0;
+    if (filled === 0 || this.#job.failure !== undefined) this.#pool.release(slot);
+    else this.#job.feed(slot, filled, this.#fd);
+  }
+}

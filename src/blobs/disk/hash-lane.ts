@@ -1,0 +1,110 @@
+import { Worker } from "node:worker_threads";
+import type { ThreadFileSystem } from "./file-system.ts";
+import { type Command, HashEngine, type Reply, type Request } from "./hash-engine.ts";
+
+/** One hashing thread, or its stand-in: requests are answered in order. */
+export interface Lane {
+  post(request: Request): void;
+  /** Keeps the process alive while there is work, and only then. */
+  hold(busy: boolean): void;
+  close(): Promise<void>;
+}
+
+export type StartLane = (onReply: (reply: Reply) => void, onDeath: (error: Error) => void) => Lane;
+
+/** The packed build carries JavaScript: the thread's file has this file's own extension. */
+const SCRIPT = new URL(import.meta.url.endsWith(".ts") ? "./hash-worker.ts" : "./hash-worker.js", import.meta.url);
+
+/** A thread with a small heap: it holds hashes, its buffers lie outside. */
+export const startThread: StartLane = (onReply, onDeath) => {
+  const worker = new Worker(SCRIPT, { resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4 }, execArgv: [] });
+  worker.unref();
+  worker.on("message", onReply);
+  worker.on("error", (error: unknown) => onDeath(error instanceof Error ? error : new Error(String(error))));
+  worker.on("exit", (code) => onDeath(new Error(`the hashing thread ended with code ${code}`)));
+  return {
+    post: (request) => worker.postMessage(request),
+    hold: (busy) => (busy ? worker.ref() : worker.unref()),
+    close: async () => {
+      await worker.terminate();
+    },
+  };
+};
+
+/** The same work in place, on a file system that a test breaks. Answers come in a later microtask, as a thread's would come later. */
+export function inPlace(fs: ThreadFileSystem): StartLane {
+  return (onReply) => {
+    const engine = new HashEngine(fs);
+    return {
+      post(request) {
+        const reply = engine.handle(request);
+        queueMicrotask(() => onReply(reply));
+      },
+      hold() {},
+      async close() {},
+    };
+  };
+}
+
+interface Waiting {
+  readonly resolve: (hashes: readonly string[]) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** Calls to one lane, which is started at the first of them, and anew after it died. */
+export class LaneCalls {
+  readonly #start: StartLane;
+  readonly #slots: ReadonlyMap<number, SharedArrayBuffer>;
+  readonly #known = new Set<number>();
+  readonly #waiting = new Map<number, Waiting>();
+  #lane: Lane | undefined;
+  #sequence = 0;
+
+  constructor(start: StartLane, slots: ReadonlyMap<number, SharedArrayBuffer>) {
+    this.#start = start;
+    this.#slots = slots;
+  }
+
+  get load(): number {
+    return this.#waiting.size;
+  }
+
+  call(command: Command): Promise<readonly string[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>();
+    this.#lane ??= this.#start(
+      (reply) => this.#answer(reply),
+      (error) => this.#die(error),
+    );
+    if (command.type === "feed" && !this.#known.has(command.slot)) {
+      this.#known.add(command.slot);
+      this.#lane.post({ id: 0, command: { type: "slot", slot: command.slot, buffer: this.#slots.get(command.slot)! } });
+    }
+    this.#sequence += 1;
+    if (this.#waiting.size === 0) this.#lane.hold(true);
+    this.#waiting.set(this.#sequence, { resolve, reject });
+    this.#lane.post({ id: this.#sequence, command });
+    return promise;
+  }
+
+  #answer(reply: Reply): void {
+    const waiting = this.#waiting.get(reply.id);
+    if (waiting === undefined) return;
+    this.#waiting.delete(reply.id);
+    if (this.#waiting.size === 0) this.#lane?.hold(false);
+    if (reply.failure === undefined) waiting.resolve(reply.hashes ?? []);
+    else waiting.reject(Object.assign(new Error(reply.failure.message), { code: reply.failure.code }));
+  }
+
+  #die(error: Error): void {
+    this.#lane = undefined;
+    this.#known.clear();
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const { reject } of waiting) reject(error);
+  }
+
+  async close(): Promise<void> {
+    await this.#lane?.close();
+    this.#die(new Error("the hashing threads were stopped"));
+  }
+}
