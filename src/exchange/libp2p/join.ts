@@ -1,0 +1,251 @@
+import type { Stream } from "@libp2p/interface";
+import type { Clock } from "../../core/clock.ts";
+import { encode } from "../../core/codec.ts";
+import { OciError } from "../../core/errors.ts";
+import type { Log } from "../../core/log.ts";
+import { type PeerId, parsePeerId, type RaftId } from "../../core/peer.ts";
+import type { Random } from "../../core/random.ts";
+import { AttemptLimit } from "../attempt-limit.ts";
+import { fingerprintOf, hashSecret, type JoinToken, sameBytes } from "../join-token.ts";
+import { verifyMembership, verifyWith } from "../membership-certificate.ts";
+import { Channel } from "./channel.ts";
+import type { Host } from "./host.ts";
+import { asFields, bytesOf, count, packError, REQUEST_SIZE_MAX, text, throwIfError } from "./wire.ts";
+
+export const JOIN_PROTOCOL = "/roadstead/join/1.0.0";
+
+/** What a newcomer is handed once it has proven its token. */
+export interface JoinAnswer {
+  readonly clusterId: string;
+  readonly raftId: RaftId;
+  /** The cluster's public key, SPKI DER. */
+  readonly publicKey: Uint8Array;
+  readonly clusterSecret: Uint8Array;
+  /** The cluster's private key, PKCS8 DER. */
+  readonly clusterKey: Uint8Array;
+  /** The cluster key's signature over the newcomer's peer id, the cluster id and the raft id. */
+  readonly certificate: Uint8Array;
+  readonly members: readonly { readonly raftId: RaftId; readonly peerId: PeerId; readonly addresses: readonly string[] }[];
+}
+
+/** Plain data about the newcomer; the node gives it its meaning. */
+export type JoinFacts = Readonly<Record<string, unknown>>;
+
+const REFUSALS = {
+  wrong: 'the cluster knows no such join token: make one with "roadstead token create"',
+  usedUp: 'the join token is used up: make another with "roadstead token create"',
+  expired: 'the join token has expired: make another with "roadstead token create"',
+  revoked: 'the join token was revoked: make another with "roadstead token create"',
+  spent: 'the join token is good no more (used up, expired or revoked): make another with "roadstead token create"',
+  tooManyAttempts: "too many failed attempts to join from this address: wait a minute",
+  version: "the cluster runs a newer version than this node: install that version first",
+} as const;
+
+export type RefusalReason = keyof typeof REFUSALS;
+
+/** The cluster does not take this node in; trying again with the same token is of no use, but for `tooManyAttempts`. */
+export class JoinRefused extends Error {
+  override readonly name = "JoinRefused";
+  readonly reason: RefusalReason;
+
+  constructor(reason: RefusalReason) {
+    super(REFUSALS[reason]);
+    this.reason = reason;
+  }
+}
+
+/** Whoever answered is not the cluster that made the token: the secret was not told to it. */
+export class WrongCluster extends Error {
+  override readonly name = "WrongCluster";
+}
+
+const ROUND_MS = 20_000;
+const NONCE_SIZE_BYTES = 32;
+const FAILURES_MAX = 10;
+const WINDOW_MS = 60_000;
+const ANSWER_SIZE_MAX = 4 * 1024 * 1024;
+
+/** What the cluster signs for a newcomer: fresh by its nonce, and bound to the two who speak. */
+function proof(nonce: Uint8Array, newcomer: PeerId, member: PeerId): Uint8Array {
+  return encode(["roadstead join 1", Buffer.from(nonce), newcomer, member]);
+}
+
+/**
+ * Asks the members at `addresses`, one after the other, to take this node in.
+ * @param addresses multiaddrs or `HOST:PORT`
+ * @throws JoinRefused; WrongCluster; OciError UNAVAILABLE where none could be reached or the cluster has no quorum now (to be tried again)
+ */
+export async function requestJoin(
+  host: Host,
+  addresses: readonly string[],
+  token: JoinToken,
+  facts: JoinFacts,
+  random: Random,
+  signal: AbortSignal,
+): Promise<JoinAnswer> {
+  let last: unknown;
+  for (const address of addresses) {
+    try {
+      const { stream, peer } = await host.dialStranger([address], JOIN_PROTOCOL, signal);
+      return await converse(stream, host.self, peer, token, facts, random, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof JoinRefused) throw error;
+      last = error;
+    }
+  }
+  if (last instanceof WrongCluster || last instanceof OciError) throw last;
+  throw new OciError("UNAVAILABLE", "no member of the cluster can be reached to join it", { addresses: addresses.join(" ") }, last);
+}
+
+async function converse(
+  stream: Stream,
+  self: PeerId,
+  peer: PeerId,
+  token: JoinToken,
+  facts: JoinFacts,
+  random: Random,
+  signal: AbortSignal,
+): Promise<JoinAnswer> {
+  const channel = new Channel(stream);
+  const unbind = channel.abortOn(signal);
+  try {
+    const nonce = Buffer.from(random.bytes(NONCE_SIZE_BYTES));
+    await channel.writeFrame({ nonce });
+    const shown = await answerOf(channel, REQUEST_SIZE_MAX);
+    const publicKey = bytesOf(shown, "publicKey");
+    checkCluster(publicKey, bytesOf(shown, "signature"), token, proof(nonce, self, peer));
+    await channel.writeFrame({ id: token.id, secret: Buffer.from(token.secret), facts });
+    const answer = parseAnswer(await answerOf(channel, ANSWER_SIZE_MAX), publicKey);
+    if (!verifyMembership(publicKey, { clusterId: answer.clusterId, peerId: self, raftId: answer.raftId }, answer.certificate)) {
+      throw new WrongCluster("the membership certificate that the cluster sent is not signed by its key");
+    }
+    return answer;
+  } finally {
+    unbind();
+    channel.abort(new DOMException("the join is over", "AbortError"));
+  }
+}
+
+function checkCluster(publicKey: Uint8Array, signature: Uint8Array, token: JoinToken, message: Uint8Array): void {
+  if (!sameBytes(fingerprintOf(publicKey), token.fingerprint)) {
+    throw new WrongCluster(
+      "the node at this address belongs to another cluster than the one that made the join token: check address and token",
+    );
+  }
+  if (!verifyWith(publicKey, message, signature)) {
+    throw new WrongCluster(
+      "the node at this address does not hold the key of the cluster that made the join token: it was not told the secret",
+    );
+  }
+}
+
+async function answerOf(channel: Channel, limitBytes: number): Promise<Readonly<Record<string, unknown>>> {
+  const value = await channel.readFrame(limitBytes);
+  if (value === undefined) throw new OciError("UNAVAILABLE", "the node that was asked to take this one in closed without an answer");
+  const answer = asFields(value);
+  if (answer.refused !== undefined) throw new JoinRefused(reasonOf(answer.refused));
+  throwIfError(answer);
+  return answer;
+}
+
+function reasonOf(value: unknown): RefusalReason {
+  return typeof value === "string" && Object.hasOwn(REFUSALS, value) ? (value as RefusalReason) : "wrong";
+}
+
+function parseAnswer(fields: Readonly<Record<string, unknown>>, publicKey: Uint8Array): JoinAnswer {
+  const members = Array.isArray(fields.members) ? fields.members.map(asFields) : [];
+  return {
+    clusterId: text(fields, "clusterId"),
+    raftId: count(fields, "raftId"),
+    publicKey,
+    clusterSecret: bytesOf(fields, "clusterSecret"),
+    clusterKey: bytesOf(fields, "clusterKey"),
+    certificate: bytesOf(fields, "certificate"),
+    members: members.map((member) => {
+      const peerId = parsePeerId(text(member, "peerId"));
+      if (peerId === undefined) throw new Error("the cluster listed a member without a peer id");
+      const addresses = Array.isArray(member.addresses) ? member.addresses.filter((address) => typeof address === "string") : [];
+      return { raftId: count(member, "raftId"), peerId, addresses };
+    }),
+  };
+}
+
+export interface JoinServer {
+  /** The cluster's public key, SPKI DER. */
+  readonly publicKey: Uint8Array;
+  /** Signs with the cluster key (Ed25519). */
+  readonly sign: (message: Uint8Array) => Uint8Array;
+  readonly clock: Clock;
+  readonly log: Log;
+  /**
+   * Decides, through consensus; any member may. Called again with the same peer it answers again without another use of the token.
+   * @throws OciError UNAVAILABLE without a quorum
+   */
+  readonly admit: (
+    facts: JoinFacts,
+    tokenId: string,
+    secretHash: Uint8Array,
+    newcomer: PeerId,
+    signal: AbortSignal,
+  ) => Promise<JoinAnswer | { readonly refused: RefusalReason }>;
+}
+
+/** Answers newcomers: the one protocol that is open to peers that are no members (G7). */
+export async function serveJoin(host: Host, server: JoinServer): Promise<void> {
+  const limit = new AttemptLimit(server.clock, FAILURES_MAX, WINDOW_MS);
+  await host.handle(
+    JOIN_PROTOCOL,
+    async (stream, newcomer, remote) => {
+      const channel = new Channel(stream);
+      const controller = new AbortController();
+      const cancel = server.clock.after(ROUND_MS, () => controller.abort(new DOMException("the join took too long", "TimeoutError")));
+      channel.onClosed(() => controller.abort(new DOMException("the newcomer went away", "AbortError")));
+      channel.abortOn(controller.signal);
+      try {
+        const answer = await welcome(channel, host.self, newcomer, remote.host, limit, server, controller.signal);
+        await channel.writeFrame(answer);
+        await channel.end(server.clock);
+      } catch (error) {
+        channel.abort(error instanceof Error ? error : new Error(String(error)));
+        throw error;
+      } finally {
+        cancel();
+      }
+    },
+    { openToStrangers: true, streamsMax: 4 },
+  );
+}
+
+async function welcome(
+  channel: Channel,
+  self: PeerId,
+  newcomer: PeerId,
+  remoteHost: string,
+  limit: AttemptLimit,
+  server: JoinServer,
+  signal: AbortSignal,
+): Promise<Readonly<Record<string, unknown>>> {
+  if (limit.isBlocked(remoteHost)) return { refused: "tooManyAttempts" };
+  const nonce = bytesOf(asFields(await channel.readFrame(REQUEST_SIZE_MAX)), "nonce");
+  if (nonce.byteLength !== NONCE_SIZE_BYTES) throw new Error("the newcomer sent no nonce");
+  await channel.writeFrame({ publicKey: Buffer.from(server.publicKey), signature: Buffer.from(server.sign(proof(nonce, newcomer, self))) });
+  const asked = asFields(await channel.readFrame(REQUEST_SIZE_MAX));
+  if (limit.isBlocked(remoteHost)) return { refused: "tooManyAttempts" }; // several at once must not get past the limit
+  limit.failed(remoteHost); // taken back below: so that attempts in parallel count while they are decided
+  let answer: Awaited<ReturnType<JoinServer["admit"]>>;
+  try {
+    answer = await server.admit(asFields(asked.facts ?? {}), text(asked, "id"), hashSecret(bytesOf(asked, "secret")), newcomer, signal);
+  } catch (error) {
+    limit.forgive(remoteHost);
+    server.log.warn({ newcomer, error }, "a node could not be taken in");
+    return packError(error);
+  }
+  if ("refused" in answer) {
+    server.log.warn({ newcomer, host: remoteHost, refused: answer.refused }, "a node that asked to join was refused");
+    return answer;
+  }
+  limit.forgive(remoteHost);
+  server.log.info({ newcomer, raftId: answer.raftId }, "a node was taken in");
+  return { ...answer, publicKey: undefined };
+}

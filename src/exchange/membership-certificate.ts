@@ -1,0 +1,34 @@
+import { createPublicKey, type KeyObject, sign, verify } from "node:crypto";
+import { encode } from "../core/codec.ts";
+import type { PeerId, RaftId } from "../core/peer.ts";
+
+/** What the cluster key signs for a member: this peer is this number of this cluster. */
+export interface Membership {
+  readonly clusterId: string;
+  readonly peerId: PeerId;
+  readonly raftId: RaftId;
+}
+
+/** @param clusterKey the cluster's Ed25519 private key */
+export function signMembership(clusterKey: KeyObject, membership: Membership): Uint8Array {
+  return sign(null, statement(membership), clusterKey);
+}
+
+/** @param publicKey the cluster's public key, SPKI DER */
+export function verifyMembership(publicKey: Uint8Array, membership: Membership, certificate: Uint8Array): boolean {
+  return verifyWith(publicKey, statement(membership), certificate);
+}
+
+/** False for a key that is none, too. */
+export function verifyWith(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
+  try {
+    const key = createPublicKey({ key: Buffer.from(publicKey), format: "der", type: "spki" });
+    return key.asymmetricKeyType === "ed25519" && verify(null, message, key, signature);
+  } catch {
+    return false;
+  }
+}
+
+function statement({ clusterId, peerId, raftId }: Membership): Uint8Array {
+  return encode(["roadstead membership 1", clusterId, peerId, raftId]);
+}
