@@ -116,7 +116,8 @@ export class RawNode {
   }
 
   /**
-   * To be called for every committed entry of a conf change type, when it applies.
+   * To be called for every committed entry of a conf change type, when it applies. Not for entries that a restored snapshot
+   * covers, which may still queue under `asyncStorageWrites`: its configuration is in force already.
    * @param change the change, or the entry's data. What cannot be decoded, or does not fit, changes nothing, on every node alike.
    * @returns the configuration in force from here on, to be kept with the applied state
    */

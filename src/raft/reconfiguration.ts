@@ -1,6 +1,7 @@
 import type { ConfChange } from "./conf-change.ts";
 import { applyChange } from "./membership.ts";
 import type { Raft } from "./raft.ts";
+import { releasePostponedReads } from "./reads.ts";
 import { broadcastAppend, maybeSendAppend } from "./replication.ts";
 import { describeConfig } from "./text.ts";
 import { confStateOf, type GroupConfig, type ProgressMap } from "./tracker.ts";
@@ -30,8 +31,12 @@ export function switchToConfig(raft: Raft, config: GroupConfig, progress: Progre
     return state;
   }
   // The new quorum may have committed more already.
-  if (raft.maybeCommit()) broadcastAppend(raft);
-  else probeNewPeers(raft);
+  if (raft.maybeCommit()) {
+    releasePostponedReads(raft);
+    broadcastAppend(raft);
+  } else {
+    probeNewPeers(raft);
+  }
   if (raft.transferee !== NONE && !tracker.isVoter(raft.transferee)) raft.abortTransfer();
   return state;
 }

@@ -17,7 +17,6 @@ for (const file of files) {
   });
 }
 
-test.skipIf(files.length > 0)(
-  "SKIPPED: the transcripts of etcd-io/raft are not beside this checkout (../shared/raft/etcd-testdata)",
-  () => {},
-);
+if (files.length === 0) {
+  test.skip("SKIPPED: the transcripts of etcd-io/raft are not beside this checkout (../shared/raft/etcd-testdata)", () => {});
+}
