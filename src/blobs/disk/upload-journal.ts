@@ -4,7 +4,7 @@ import type { UploadBinding } from "../uploads.ts";
 import type { FileSystem, OpenFile } from "./file-system.ts";
 
 /**
- * A session's journal, `<id>.session`: its binding, then a line for each durable offset, at last the digest. A line counts once its newline is there, so
+ * A session's journal, `<id>.session`: its binding, then a line for each durable offset, the last one with the digest. A line counts once its newline is there, so
  * one that was torn by a crash is as if it had never been.
  */
 export interface JournalState {
@@ -15,7 +15,10 @@ export interface JournalState {
   readonly length: number;
 }
 
-type Line = { readonly offset: number } | { readonly digest: Digest };
+interface Line {
+  readonly offset: number;
+  readonly digest?: Digest;
+}
 
 /** Not yet durable: nothing was promised of the session but its name. The first line that follows makes both durable. */
 export async function createJournal(fs: FileSystem, path: string, binding: UploadBinding): Promise<number> {
@@ -51,9 +54,9 @@ export async function readJournal(fs: FileSystem, path: string): Promise<Journal
   let digest: Digest | undefined;
   for (const line of lines.slice(1)) {
     const fields = fieldsOf(line);
-    if (typeof fields?.offset === "number") offset = fields.offset;
-    else if (typeof fields?.digest === "string") digest = parseDigest(fields.digest);
-    else break;
+    if (typeof fields?.offset !== "number") break;
+    offset = fields.offset;
+    if (typeof fields.digest === "string") digest = parseDigest(fields.digest);
     length += Buffer.byteLength(`${line}\n`);
   }
   return { binding, offset, digest, length };

@@ -234,7 +234,7 @@ export class UploadSession {
     this.digest = digest;
     this.#dropJob();
     this.#small = undefined;
-    this.#journalLength = await writeLine(this.#store.fs, this.paths.journal, this.#journalLength, { digest });
+    this.#journalLength = await writeLine(this.#store.fs, this.paths.journal, this.#journalLength, { offset: this.offset, digest });
     await this.#makeNameDurable();
     await this.#store.fs.unlink(this.paths.data).catch((error: unknown) => {
       if (systemCode(error) !== "ENOENT") throw error;

@@ -1,0 +1,50 @@
+import { mkdtemp, open, readdir, rm, stat, utimes } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { systemClock } from "../../core/clock.ts";
+import { silentLog } from "../../core/log.ts";
+import type { Uploads } from "../uploads.ts";
+import { type DiskBlobStore, openDiskStore } from "./blob-store.ts";
+import type { FileSystem } from "./file-system.ts";
+import type { HashPool } from "./hash-pool.ts";
+import { openDiskUploads } from "./uploads.ts";
+
+export interface TestNode {
+  readonly store: DiskBlobStore;
+  readonly uploads: Uploads;
+}
+
+/** A data folder of its own; `remove` at the end of the test. */
+export async function makeRoot(): Promise<{ readonly root: string; remove(): Promise<void> }> {
+  const root = await mkdtemp(join(tmpdir(), "roadstead-blobs-"));
+  return { root, remove: () => rm(root, { recursive: true, force: true }) };
+}
+
+/** What a start of the process does with a data folder. The one before just stops being used, as after a kill. */
+export async function startNode(root: string, worker: HashPool, fs?: FileSystem): Promise<TestNode> {
+  const store = await openDiskStore({ root, worker, clock: systemClock, log: silentLog, ...(fs === undefined ? {} : { fs }) });
+  return { store, uploads: openDiskUploads({ store, clock: systemClock, log: silentLog, expireAfterMs: 3_600_000 }) };
+}
+
+/** Files in the data folder, by path in it, sorted. */
+export async function filesIn(root: string): Promise<string[]> {
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
+    .sort();
+}
+
+/** Flips one bit; with `sly`, the time of the last write is set back. */
+export async function flipBit(path: string, offset: number, sly = false): Promise<void> {
+  const before = await stat(path);
+  const file = await open(path, "r+");
+  try {
+    const byte = Buffer.alloc(1);
+    await file.read(byte, 0, 1, offset);
+    await file.write(Buffer.from([byte[0]! ^ 1]), 0, 1, offset);
+  } finally {
+    await file.close();
+  }
+  if (sly) await utimes(path, before.atime, before.mtime);
+}
