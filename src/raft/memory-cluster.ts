@@ -75,11 +75,13 @@ export class MemoryCluster {
   /** Messages that left a node and were not delivered yet. */
   queue: Message[] = [];
   readonly #options: Options;
+  readonly #first: ConfState;
   #isLost: (message: Message) => boolean = () => false;
 
   constructor(voters: readonly NodeId[], options: Options = {}, learners: readonly NodeId[] = []) {
     this.#options = options;
     const confState = { voters, votersOutgoing: [], learners, learnersNext: [], autoLeave: false };
+    this.#first = confState;
     for (const id of [...voters, ...learners]) this.members.set(id, new MemoryMember(id, confState, options));
   }
 
@@ -93,10 +95,9 @@ export class MemoryCluster {
     return this.member(id).raw;
   }
 
-  /** A node with no state that learns all it knows from the leader. */
+  /** A node with an empty log. It knows the configuration that the log begins with, which no entry of it holds. */
   join(id: NodeId): void {
-    const nothing = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
-    this.members.set(id, new MemoryMember(id, nothing, this.#options));
+    this.members.set(id, new MemoryMember(id, this.#first, this.#options));
   }
 
   lose(isLost: (message: Message) => boolean): void {
