@@ -1,0 +1,68 @@
+import type { BlobStore } from "../blobs/blob-store.ts";
+import type { Uploads } from "../blobs/uploads.ts";
+import type { Consensus } from "../consensus/consensus.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import type { PeerId, RaftId } from "../core/peer.ts";
+import type { Random } from "../core/random.ts";
+import type { RepositoryName } from "../core/reference.ts";
+import type { Exchange } from "../exchange/exchange.ts";
+import type { Spreader } from "./spreader.ts";
+
+export interface RegistryLimits {
+  readonly manifestBytes: number;
+  /** How long a write that is short of copies or of its leader is tried again: `http.deadline`. */
+  readonly deadlineMs: number;
+  /** How long the owner of an upload is awaited while it restarts. */
+  readonly ownerWaitMs: number;
+  /** L of design.md; the same as the catalog's policy. */
+  readonly leaseMs: number;
+}
+
+export interface RegistryOptions {
+  readonly consensus: Consensus;
+  readonly blobs: BlobStore;
+  readonly uploads: Uploads;
+  readonly exchange: Exchange;
+  readonly spreader: Spreader;
+  readonly self: { readonly peerId: PeerId; readonly raftId: RaftId };
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly limits?: Partial<RegistryLimits>;
+  /** Where an index or an image may name content that is not there (http-rules 14); nowhere by default. */
+  readonly allowsSparse?: (repository: RepositoryName) => boolean;
+}
+
+/** What every use case needs. */
+export interface Context extends Omit<RegistryOptions, "limits" | "allowsSparse"> {
+  readonly limits: RegistryLimits;
+  readonly allowsSparse: (repository: RepositoryName) => boolean;
+}
+
+const DEFAULTS: RegistryLimits = {
+  manifestBytes: 4 * 1024 * 1024,
+  deadlineMs: 10_000,
+  ownerWaitMs: 10_000,
+  leaseMs: 24 * 3_600_000,
+};
+
+export function contextOf(options: RegistryOptions): Context {
+  return { ...options, limits: { ...DEFAULTS, ...options.limits }, allowsSparse: options.allowsSparse ?? (() => false) };
+}
+
+/** Resolves after `delayMs` of the clock. @throws AbortError when `signal` aborts */
+export function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const onAbort = (): void => {
+      cancel();
+      reject(signal.reason);
+    };
+    const cancel = clock.after(delayMs, () => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    });
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+}

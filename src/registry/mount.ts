@@ -1,0 +1,30 @@
+import type { Digest } from "../core/digest.ts";
+import type { RepositoryName } from "../core/reference.ts";
+import type { Context } from "./context.ts";
+import { cutOffError } from "./freshness.ts";
+import { assertAccepted } from "./outcomes.ts";
+import type { Caller } from "./registry.ts";
+
+/**
+ * Links the blob into `target`. Without `from`, only what `target` has already is found: there is no index of the repositories that link a digest.
+ * @returns undefined where the client has to upload (http-rules 10)
+ */
+export async function mountBlob(
+  { consensus, spreader }: Context,
+  caller: Caller,
+  target: RepositoryName,
+  digest: Digest,
+  from: RepositoryName | undefined,
+  signal: AbortSignal,
+): Promise<{ readonly digest: Digest } | undefined> {
+  if ((await consensus.barrier(signal)) === "cutOff") throw cutOffError("this node is cut off from the cluster and takes no writes");
+  const { catalog } = consensus;
+  const source = catalog.link(target, digest) === undefined ? from : target;
+  const record = source === undefined || catalog.link(source, digest) === undefined ? undefined : catalog.blob(digest);
+  if (source === undefined || record?.state !== "live") return undefined;
+  if (catalog.holders(record).length < catalog.need()) await spreader.spreadNow(digest, signal);
+  const outcome = await consensus.propose({ type: "blob.mount", source, target, digest }, { signal, principal: caller.principal });
+  if (outcome.refused === "unknown") return undefined; // it went in the meantime
+  assertAccepted(outcome, "BLOB_UNKNOWN", { repository: target, digest });
+  return { digest };
+}

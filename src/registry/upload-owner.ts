@@ -1,0 +1,113 @@
+import type { UploadAppend, UploadStatus } from "../blobs/uploads.ts";
+import type { Digest, DigestAlgorithm } from "../core/digest.ts";
+import type { RepositoryName } from "../core/reference.ts";
+import type { Context } from "./context.ts";
+import { assertWritable } from "./freshness.ts";
+import { assertSameDigest, commitUpload } from "./push.ts";
+import type { Caller } from "./registry.ts";
+import { newLocalId, unknownUpload } from "./upload-id.ts";
+
+/** One chunk for a session of this node. */
+export interface OwnChunk {
+  readonly repository: RepositoryName;
+  readonly local: string;
+  readonly offset: number | undefined;
+  readonly sizeBytes: number | undefined;
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+interface Finishing {
+  readonly digest: Digest;
+  /** Undefined while nobody is at work: the last attempt failed, and the bytes are all here. */
+  work: Promise<void> | undefined;
+}
+
+const FINISHING_MAX = 10_000;
+
+/** The sessions that live on this node; the binding of each is checked here, whichever node was asked. */
+export class UploadOwner {
+  readonly #context: Context;
+  /** Sessions whose bytes are complete and checked, and whose commit is not answered yet. */
+  readonly #finishing = new Map<string, Finishing>();
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  async start(caller: Caller, repository: RepositoryName, algorithm: DigestAlgorithm): Promise<UploadStatus> {
+    assertWritable(this.#context.consensus);
+    return this.#context.uploads.create(newLocalId(this.#context.random), { repository, principal: caller.principal, algorithm });
+  }
+
+  async #bound(caller: Caller, repository: RepositoryName, local: string): Promise<UploadStatus> {
+    const status = await this.#context.uploads.status(local);
+    // another's session is as unknown as none: its id says nothing
+    if (status?.repository !== repository || status.principal !== caller.principal) throw unknownUpload(local);
+    return status;
+  }
+
+  async progress(caller: Caller, repository: RepositoryName, local: string): Promise<number> {
+    const status = await this.#bound(caller, repository, local);
+    if (status.digest !== undefined) throw unknownUpload(local);
+    return status.offset;
+  }
+
+  async append(caller: Caller, chunk: OwnChunk, signal: AbortSignal): Promise<number> {
+    await this.#bound(caller, chunk.repository, chunk.local);
+    return (await this.#context.uploads.append(chunk.local, partOf(chunk), chunk.body, signal)).offset;
+  }
+
+  /** A PUT that is sent again joins the one at work, goes on with one that failed, or is told again what was answered. */
+  async finish(caller: Caller, chunk: OwnChunk, digest: Digest, signal: AbortSignal): Promise<void> {
+    const status = await this.#bound(caller, chunk.repository, chunk.local);
+    const known = this.#finishing.get(chunk.local);
+    if (status.digest !== undefined || known !== undefined) {
+      assertSameDigest(status.digest ?? known?.digest ?? digest, digest);
+      await drain(chunk.body, signal);
+      if (status.digest !== undefined) return;
+    }
+    if (known?.work !== undefined) return known.work;
+    let sizeBytes = status.offset;
+    if (known === undefined) {
+      assertWritable(this.#context.consensus);
+      sizeBytes = (await this.#context.uploads.append(chunk.local, { ...partOf(chunk), last: true }, chunk.body, signal)).offset;
+    }
+    await this.#commit(caller, { repository: chunk.repository, id: chunk.local, digest, sizeBytes }, signal);
+  }
+
+  async #commit(caller: Caller, upload: Parameters<typeof commitUpload>[2], signal: AbortSignal): Promise<void> {
+    const finishing: Finishing = { digest: upload.digest, work: undefined };
+    finishing.work = commitUpload(this.#context, caller, upload, signal);
+    this.#remember(upload.id, finishing);
+    try {
+      await finishing.work;
+      this.#finishing.delete(upload.id);
+    } catch (error) {
+      finishing.work = undefined;
+      // a mismatch has ended the session; whatever else it was, the bytes stay, and a PUT may be sent again
+      if ((await this.#context.uploads.status(upload.id)) === undefined) this.#finishing.delete(upload.id);
+      throw error;
+    }
+  }
+
+  #remember(local: string, finishing: Finishing): void {
+    const oldest = this.#finishing.keys().next();
+    if (this.#finishing.size >= FINISHING_MAX && oldest.done !== true) this.#finishing.delete(oldest.value);
+    this.#finishing.set(local, finishing);
+  }
+
+  async cancel(caller: Caller, repository: RepositoryName, local: string): Promise<void> {
+    const status = await this.#bound(caller, repository, local);
+    if (status.digest !== undefined || !(await this.#context.uploads.cancel(local))) throw unknownUpload(local);
+    this.#finishing.delete(local);
+  }
+}
+
+function partOf({ offset, sizeBytes }: OwnChunk): UploadAppend {
+  return { ...(offset === undefined ? {} : { offset }), ...(sizeBytes === undefined ? {} : { sizeBytes }) };
+}
+
+/** The body of a PUT that was sent again is what is here already; it is read so that the connection goes on. */
+async function drain(body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+  for await (const _ of body) signal.throwIfAborted();
+}

@@ -1,0 +1,123 @@
+import { afterEach, expect, test } from "vitest";
+import { ANYONE, body, NEVER, TestCluster } from "../../test/registry/cluster.ts";
+import { digestOf } from "../core/digest.ts";
+import type { RepositoryName } from "../core/reference.ts";
+
+const REPOSITORY = "team/app" as RepositoryName;
+const OTHER = "team/other" as RepositoryName;
+
+let cluster: TestCluster | undefined;
+afterEach(() => cluster?.stop());
+
+async function start(...options: Parameters<typeof TestCluster.start>): Promise<TestCluster> {
+  cluster = await TestCluster.start(...options);
+  return cluster;
+}
+
+test("G4: POST, each PATCH, GET and PUT of an upload go through one node after the other", async () => {
+  const { nodes, shared } = await start({ nodes: 3 });
+  const [a, b, c] = nodes as [(typeof nodes)[0], (typeof nodes)[0], (typeof nodes)[0]];
+  const { id, offset } = await a.registry.startUpload(ANYONE, REPOSITORY, "sha256", NEVER);
+  expect(offset).toBe(0);
+  const chunk = { repository: REPOSITORY, id };
+  expect(await b.registry.appendUpload(ANYONE, { ...chunk, offset: 0, sizeBytes: 3, body: body(Buffer.from("abc")) }, NEVER)).toEqual({
+    id,
+    offset: 3,
+  });
+  expect(await c.registry.appendUpload(ANYONE, { ...chunk, body: body(Buffer.from("d"), Buffer.from("ef")) }, NEVER)).toEqual({
+    id,
+    offset: 6,
+  });
+  expect(await b.registry.uploadProgress(ANYONE, REPOSITORY, id, NEVER)).toEqual({ id, offset: 6 });
+  const digest = digestOf(Buffer.from("abcdefg"));
+  await c.registry.finishUpload(ANYONE, { ...chunk, body: body(Buffer.from("g")), digest }, NEVER);
+  expect(shared.catalog.link(REPOSITORY, digest)).toBeDefined();
+  await expect(b.registry.uploadProgress(ANYONE, REPOSITORY, id, NEVER)).rejects.toMatchObject({ code: "BLOB_UPLOAD_UNKNOWN" });
+});
+
+test("G4: refusals of the owner come back as they were, through another node", async () => {
+  const { nodes } = await start({ nodes: 2 });
+  const [a, b] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
+  const { id } = await a.registry.startUpload(ANYONE, REPOSITORY, "sha256", NEVER);
+  const chunk = { repository: REPOSITORY, id };
+  await b.registry.appendUpload(ANYONE, { ...chunk, body: body(Buffer.from("abc")) }, NEVER);
+  const late = b.registry.appendUpload(ANYONE, { ...chunk, offset: 7, body: body(Buffer.from("x")) }, NEVER);
+  await expect(late).rejects.toMatchObject({ code: "RANGE_INVALID", detail: { offset: 3 } });
+  const short = b.registry.appendUpload(ANYONE, { ...chunk, sizeBytes: 9, body: body(Buffer.from("x")) }, NEVER);
+  await expect(short).rejects.toMatchObject({ code: "SIZE_INVALID" });
+  expect((await b.registry.uploadProgress(ANYONE, REPOSITORY, id, NEVER)).offset).toBe(4);
+  await b.registry.cancelUpload(ANYONE, REPOSITORY, id, NEVER);
+  await expect(a.registry.cancelUpload(ANYONE, REPOSITORY, id, NEVER)).rejects.toMatchObject({ code: "BLOB_UPLOAD_UNKNOWN" });
+});
+
+test("G10: a session answers only for the repository and the principal that it was opened for", async () => {
+  const { nodes } = await start({ nodes: 2 });
+  const { id } = await nodes[0]!.registry.startUpload(ANYONE, REPOSITORY, "sha256", NEVER);
+  for (const { registry } of nodes) {
+    const unknown = { code: "BLOB_UPLOAD_UNKNOWN" };
+    await expect(registry.uploadProgress(ANYONE, OTHER, id, NEVER)).rejects.toMatchObject(unknown);
+    await expect(registry.uploadProgress({ principal: "mallory" }, REPOSITORY, id, NEVER)).rejects.toMatchObject(unknown);
+    await expect(registry.cancelUpload({ principal: "mallory" }, REPOSITORY, id, NEVER)).rejects.toMatchObject(unknown);
+    const chunk = { repository: OTHER, id, body: body(Buffer.from("x")) };
+    await expect(registry.appendUpload(ANYONE, chunk, NEVER)).rejects.toMatchObject(unknown);
+    await expect(registry.finishUpload(ANYONE, { ...chunk, digest: digestOf(Buffer.from("x")) }, NEVER)).rejects.toMatchObject(unknown);
+  }
+  expect((await nodes[1]!.registry.uploadProgress(ANYONE, REPOSITORY, id, NEVER)).offset).toBe(0);
+});
+
+test("ids that are none, and those of nodes that are no members, are unknown uploads", async () => {
+  const { nodes } = await start({ nodes: 1 });
+  const { id } = await nodes[0]!.registry.startUpload(ANYONE, REPOSITORY, "sha256", NEVER);
+  const local = id.split(".")[1];
+  const stranger = `12D3KooW${"9".repeat(44)}.${local}`;
+  for (const bad of ["", ".", "x", `${nodes[0]!.peerId}.`, `${nodes[0]!.peerId}.${local}0`, `.${local}`, "../../etc", stranger]) {
+    await expect(nodes[0]!.registry.uploadProgress(ANYONE, REPOSITORY, bad, NEVER), bad).rejects.toMatchObject({
+      code: "BLOB_UPLOAD_UNKNOWN",
+    });
+  }
+});
+
+test("G4: an owner that restarts is awaited, and the body is not touched before it is there", async () => {
+  const { nodes, hub } = await start({ nodes: 2, limits: { ownerWaitMs: 60_000 } });
+  const [a, b] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
+  const { id } = await a.registry.startUpload(ANYONE, REPOSITORY, "sha256", NEVER);
+  hub.cut(a.peerId);
+  let taken = 0;
+  const source: AsyncIterable<Uint8Array> = {
+    [Symbol.asyncIterator]: () => ({
+      next: async () => {
+        taken += 1;
+        return taken === 1 ? { done: false, value: Buffer.from("abc") } : { done: true, value: undefined };
+      },
+    }),
+  };
+  const append = b.registry.appendUpload(ANYONE, { repository: REPOSITORY, id, body: source }, NEVER);
+  await new Promise(setImmediate);
+  expect(taken).toBe(0);
+  hub.heal(a.peerId);
+  expect(await append).toEqual({ id, offset: 3 });
+});
+
+test("an owner that stays silent, or is no member any more, makes the upload unknown: the client begins again", async () => {
+  const { nodes, hub, shared } = await start({ nodes: 3 });
+  const [a, b] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
+  const { id } = await b.registry.startUpload(ANYONE, REPOSITORY, "sha256", NEVER);
+  hub.cut(b.peerId);
+  const unknown = { code: "BLOB_UPLOAD_UNKNOWN" };
+  await expect(a.registry.uploadProgress(ANYONE, REPOSITORY, id, NEVER)).rejects.toMatchObject(unknown);
+  hub.heal(b.peerId);
+  expect((await a.registry.uploadProgress(ANYONE, REPOSITORY, id, NEVER)).offset).toBe(0);
+  await shared.propose({ type: "member.remove", raftId: b.raftId });
+  await expect(a.registry.uploadProgress(ANYONE, REPOSITORY, id, NEVER)).rejects.toMatchObject(unknown);
+});
+
+test("a 503 of the owner itself is passed on at once and not taken for silence", async () => {
+  const { nodes, hub } = await start({ nodes: 3, limits: { ownerWaitMs: 60_000 } });
+  const [a, b, c] = nodes as [(typeof nodes)[0], (typeof nodes)[0], (typeof nodes)[0]];
+  const { id } = await a.registry.startUpload(ANYONE, REPOSITORY, "sha256", NEVER);
+  a.consensus.cutOff = true;
+  hub.cut(c.peerId);
+  const digest = digestOf(Buffer.from("x"));
+  const put = b.registry.finishUpload(ANYONE, { repository: REPOSITORY, id, body: body(Buffer.from("x")), digest }, NEVER);
+  await expect(put).rejects.toMatchObject({ code: "UNAVAILABLE", detail: { freshness: "cutOff" } });
+});

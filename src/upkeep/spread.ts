@@ -1,0 +1,195 @@
+import { CorruptBlobError } from "../blobs/corrupt-blob.ts";
+import type { Consensus } from "../consensus/consensus.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Digest } from "../core/digest.ts";
+import { OciError } from "../core/errors.ts";
+import type { Log } from "../core/log.ts";
+import type { RaftId } from "../core/peer.ts";
+import type { PieceHash } from "../core/pieces.ts";
+import type { Exchange } from "../exchange/exchange.ts";
+import type { Catalog } from "../metadata/catalog.ts";
+import type { Member } from "../metadata/records.ts";
+import { place } from "../placement/rendezvous.ts";
+import type { Commit } from "./commit-id.ts";
+
+export interface SpreadContext {
+  readonly consensus: Consensus;
+  readonly exchange: Exchange;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** `durability.copies`, where the cluster's record names none. */
+  readonly copies: number;
+  /** How long members that fail are tried again while too few have acknowledged. */
+  readonly deadlineMs: number;
+  /** Aborts when the node stops. */
+  readonly stopping: AbortSignal;
+  /** The copy here proved bad while it was read. */
+  readonly onCorrupt: (error: CorruptBlobError) => void;
+}
+
+export interface Spreading {
+  readonly digest: Digest;
+  readonly sizeBytes: number;
+  readonly root: PieceHash | undefined;
+  readonly commit: Commit;
+  /** Members that hold it already, durably and pinned or in the record. */
+  readonly held: readonly RaftId[];
+}
+
+const RETRY_MS = 250;
+
+/** max(need, min(`copies`, members that are not draining)). */
+export function targetCopies(catalog: Catalog, copies: number): number {
+  const staying = catalog.members().filter((member) => !member.draining).length;
+  return Math.max(catalog.need(), Math.min(catalog.cluster()?.durability?.copies ?? copies, staying));
+}
+
+/** Members in the order in which they are to get a copy: as placed; those that are down next, those that drain last. */
+export function candidates(catalog: Catalog, digest: Digest, besides: ReadonlySet<RaftId>): readonly Member[] {
+  const members = catalog.members().filter((member) => !besides.has(member.raftId));
+  const ranks = [
+    members.filter((member) => !member.down && !member.draining),
+    members.filter((member) => member.down && !member.draining),
+    members.filter((member) => member.draining),
+  ];
+  return ranks.flatMap((rank) => {
+    const byId = new Map(rank.map((member) => [member.raftId, member]));
+    return place(digest, rank, rank.length).flatMap((id) => byId.get(id) ?? []);
+  });
+}
+
+/** One spreading of a blob that is pinned here: to `need` first, to the target afterwards. */
+export class Spread {
+  readonly #context: SpreadContext;
+  readonly #blob: Spreading;
+  readonly #copies: Set<RaftId>;
+  readonly #work = new AbortController();
+  readonly #enough = Promise.withResolvers<boolean>();
+  #need = 0;
+  #onLate: ((copy: RaftId) => void) | undefined;
+  #late: RaftId[] = [];
+  #counted = false;
+  readonly done: Promise<void>;
+
+  constructor(context: SpreadContext, blob: Spreading) {
+    this.#context = context;
+    this.#blob = blob;
+    this.#copies = new Set(blob.held);
+    this.#need = context.consensus.catalog.need();
+    this.done = this.#run()
+      .catch((error: unknown) => {
+        if (this.#work.signal.aborted || context.stopping.aborted) return;
+        context.log.error({ digest: blob.digest, error }, "a blob could not be spread");
+        if (error instanceof CorruptBlobError) context.onCorrupt(error);
+      })
+      .finally(() => this.#enough.resolve(this.#copies.size >= this.#need));
+  }
+
+  /** How many copies the target still lacks; what is left when `done` is for the repair. */
+  get lacking(): number {
+    return Math.max(0, targetCopies(this.#context.consensus.catalog, this.#context.copies) - this.#copies.size);
+  }
+
+  get copies(): readonly RaftId[] {
+    return [...this.#copies];
+  }
+
+  /**
+   * Members that hold it, once they are `need`.
+   * @throws OciError UNAVAILABLE where too few acknowledged within the deadline
+   */
+  async reached(signal: AbortSignal): Promise<readonly RaftId[]> {
+    const stop = (): void => this.#work.abort(signal.reason);
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", stop, { once: true });
+    try {
+      const enough = await this.#enough.promise;
+      signal.throwIfAborted();
+      if (!enough) throw this.#shortage();
+      return this.copies;
+    } finally {
+      this.#counted = true;
+      signal.removeEventListener("abort", stop);
+    }
+  }
+
+  /** Each member that acknowledged, or will, after `reached` has answered. */
+  onLate(add: (copy: RaftId) => void): void {
+    this.#onLate = add;
+    for (const copy of this.#late.splice(0)) add(copy);
+  }
+
+  abandon(): void {
+    this.#work.abort(new DOMException("the commit does not stand", "AbortError"));
+  }
+
+  #shortage(): OciError {
+    const { copies, need } = { copies: this.#copies.size, need: this.#need };
+    return new OciError(
+      "UNAVAILABLE",
+      `${need} members are to hold the blob before it is acknowledged, and ${copies} can be reached: the upload is kept, send the request again`,
+      { digest: this.#blob.digest, need, copies },
+    );
+  }
+
+  async #run(): Promise<void> {
+    const { clock, consensus, deadlineMs, stopping } = this.#context;
+    const signal = AbortSignal.any([this.#work.signal, stopping]);
+    const untilMs = clock.monotonicMs() + deadlineMs;
+    for (;;) {
+      this.#need = consensus.catalog.need();
+      await this.#round(signal);
+      this.#settleNeed();
+      if (this.#copies.size >= this.#need || clock.monotonicMs() + RETRY_MS > untilMs) return;
+      await pause(clock, RETRY_MS, signal);
+    }
+  }
+
+  /** As many targets at once as copies are lacking; where some fail, the next in the order. */
+  async #round(signal: AbortSignal): Promise<void> {
+    const { consensus, exchange } = this.#context;
+    const { digest, sizeBytes, root, commit } = this.#blob;
+    const { catalog } = consensus;
+    this.#settleNeed();
+    const tried = new Set(this.#copies);
+    for (;;) {
+      signal.throwIfAborted();
+      const targets = candidates(catalog, digest, tried).slice(0, this.lacking);
+      if (targets.length === 0) return;
+      for (const target of targets) tried.add(target.raftId);
+      const idOf = new Map(targets.map((target) => [target.peerId, target.raftId]));
+      const acknowledge = (peer: Member["peerId"]): void => this.#acknowledge(idOf.get(peer));
+      const holders = catalog.members().filter((member) => this.#copies.has(member.raftId));
+      const wanted = { digest, sizeBytes, root, holders: holders.map((member) => member.peerId) };
+      await exchange.spread(wanted, commit.commitId, [...idOf.keys()], acknowledge, signal);
+    }
+  }
+
+  #acknowledge(copy: RaftId | undefined): void {
+    if (copy === undefined || this.#copies.has(copy)) return;
+    this.#copies.add(copy);
+    if (!this.#counted) this.#settleNeed();
+    else if (this.#onLate === undefined) this.#late.push(copy);
+    else this.#onLate(copy);
+  }
+
+  #settleNeed(): void {
+    if (this.#copies.size >= this.#need) this.#enough.resolve(true);
+  }
+}
+
+/** Resolves after `delayMs` of the clock. @throws AbortError when `signal` aborts */
+export function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const onAbort = (): void => {
+      cancel();
+      reject(signal.reason);
+    };
+    const cancel = clock.after(delayMs, () => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    });
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+}

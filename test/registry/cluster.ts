@@ -1,0 +1,236 @@
+import { createHash } from "node:crypto";
+import { createMemoryBlobStore, createMemoryUploads, type MemoryBlobStore } from "../../src/blobs/memory.ts";
+import type { Uploads } from "../../src/blobs/uploads.ts";
+import type { Applied, Consensus, ConsensusStatus, Freshness } from "../../src/consensus/consensus.ts";
+import { MemoryConsensus } from "../../src/consensus/memory.ts";
+import { type Clock, systemClock } from "../../src/core/clock.ts";
+import { type Digest, digestOf } from "../../src/core/digest.ts";
+import { OciError } from "../../src/core/errors.ts";
+import { silentLog } from "../../src/core/log.ts";
+import { OCI_MANIFEST } from "../../src/core/media-types.ts";
+import type { PeerId, RaftId } from "../../src/core/peer.ts";
+import { seededRandom } from "../../src/core/random.ts";
+import { parseReference, type RepositoryName, type Tag } from "../../src/core/reference.ts";
+import { createMemoryHub, type MemoryHub } from "../../src/exchange/memory.ts";
+import type { Command, Outcome } from "../../src/metadata/commands.ts";
+import { factsOf } from "../../src/metadata/scenario.ts";
+import type { RegistryLimits } from "../../src/registry/context.ts";
+import { createRegistry } from "../../src/registry/create.ts";
+import type { Caller, PutManifest, Registry } from "../../src/registry/registry.ts";
+import { Repair } from "../../src/upkeep/repair.ts";
+import { type Settling, startSettling } from "../../src/upkeep/settle.ts";
+
+// Several registries in one process: one catalog that all of them see, a store of their own for each, bytes over the memory hub.
+
+export const ANYONE: Caller = { principal: "anonymous" };
+export const NEVER: AbortSignal = new AbortController().signal;
+const SECRET_HASH = createHash("sha256").update("secret").digest();
+
+/** One node's view of the shared consensus: it may be cut off alone. */
+class NodeConsensus implements Consensus {
+  readonly self: RaftId;
+  readonly shared: MemoryConsensus;
+  readonly proposed: Command[] = [];
+  cutOff = false;
+
+  constructor(shared: MemoryConsensus, self: RaftId) {
+    this.shared = shared;
+    this.self = self;
+  }
+
+  get catalog(): MemoryConsensus["catalog"] {
+    return this.shared.catalog;
+  }
+
+  async propose(command: Command, options: { readonly signal?: AbortSignal; readonly principal?: string } = {}): Promise<Outcome> {
+    if (this.cutOff) throw new OciError("UNAVAILABLE", "no contact with a majority");
+    this.proposed.push(command);
+    return this.shared.propose(command, options);
+  }
+
+  async barrier(signal?: AbortSignal): Promise<Freshness> {
+    signal?.throwIfAborted();
+    return this.cutOff ? "cutOff" : "fresh";
+  }
+
+  status(): ConsensusStatus {
+    return { ...this.shared.status(), self: this.self, cutOff: this.cutOff };
+  }
+
+  onApplied(listener: (applied: Applied) => void): () => void {
+    return this.shared.onApplied(listener);
+  }
+
+  onSynced(listener: (index: number) => void): () => void {
+    return this.shared.onSynced(listener);
+  }
+}
+
+export interface TestNode {
+  readonly raftId: RaftId;
+  readonly peerId: PeerId;
+  readonly consensus: NodeConsensus;
+  readonly blobs: MemoryBlobStore;
+  readonly uploads: Uploads;
+  readonly registry: Registry;
+  readonly repair: Repair;
+  readonly settling: Settling;
+}
+
+export interface TestClusterOptions {
+  readonly nodes?: number;
+  readonly copies?: number;
+  readonly acks?: number;
+  readonly clock?: Clock;
+  readonly limits?: Partial<RegistryLimits>;
+  readonly sparse?: (repository: RepositoryName) => boolean;
+}
+
+export class TestCluster {
+  readonly shared = new MemoryConsensus();
+  readonly hub: MemoryHub = createMemoryHub();
+  readonly nodes: TestNode[] = [];
+  readonly #options: TestClusterOptions;
+  readonly #stopping = new AbortController();
+
+  private constructor(options: TestClusterOptions) {
+    this.#options = options;
+  }
+
+  static async start(options: TestClusterOptions = {}): Promise<TestCluster> {
+    const cluster = new TestCluster(options);
+    const durability = { copies: options.copies ?? 3, acks: options.acks ?? 2 };
+    await cluster.apply({ type: "cluster.init", clusterId: "test", publicKey: new Uint8Array(1), member: factsOf(1), durability });
+    await cluster.apply({ type: "token.create", id: "t", hash: SECRET_HASH, uses: 100, ttlMs: 2 ** 40 });
+    cluster.#build(1, 1);
+    while (cluster.nodes.length < (options.nodes ?? 1)) await cluster.join();
+    return cluster;
+  }
+
+  async join(): Promise<TestNode> {
+    const number = this.nodes.length + 1;
+    const outcome = await this.apply({ type: "member.add", member: factsOf(number), token: { id: "t", hash: SECRET_HASH } });
+    return this.#build(number, outcome.value ?? 0);
+  }
+
+  #build(number: number, raftId: RaftId): TestNode {
+    const { peerId } = factsOf(number);
+    const clock = this.#options.clock ?? systemClock;
+    const blobs = createMemoryBlobStore();
+    const uploads = createMemoryUploads(blobs, { clock });
+    const consensus = new NodeConsensus(this.shared, raftId);
+    const exchange = this.hub.connect(peerId, blobs);
+    const common = { consensus, blobs, exchange, clock, random: seededRandom(number), log: silentLog, self: { peerId, raftId } };
+    const repair = new Repair({ ...common, copies: 3, deadlineMs: this.#options.limits?.deadlineMs ?? 0, stopping: this.#stopping.signal });
+    const settling = startSettling({ consensus, blobs, clock, log: silentLog, self: raftId });
+    const registry = createRegistry({
+      ...common,
+      uploads,
+      spreader: repair,
+      limits: { deadlineMs: 0, ownerWaitMs: 0, ...this.#options.limits },
+      ...(this.#options.sparse === undefined ? {} : { allowsSparse: this.#options.sparse }),
+    });
+    const node = { raftId, peerId, consensus, blobs, uploads, registry, repair, settling };
+    this.nodes.push(node);
+    return node;
+  }
+
+  node(number: number): TestNode {
+    const node = this.nodes[number - 1];
+    if (node === undefined) throw new Error(`there is no node ${number}`);
+    return node;
+  }
+
+  async apply(command: Command): Promise<Outcome> {
+    const outcome = await this.shared.propose(command);
+    if (outcome.refused !== undefined) throw new Error(`${command.type} was refused: ${outcome.refused}`);
+    return outcome;
+  }
+
+  /** Moves catalog time; one entry moves it by 10 s at most. */
+  async passTime(ms: number): Promise<void> {
+    for (let left = ms; left > 0; left -= 10_000) {
+      this.shared.stampMs = Math.min(left, 10_000);
+      await this.shared.propose({ type: "clock.tick" });
+    }
+  }
+
+  /** All that goes on behind answers has ended. */
+  async idle(): Promise<void> {
+    for (const { repair, settling } of this.nodes) {
+      await repair.idle();
+      await settling.idle();
+    }
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+    for (const { repair, settling } of this.nodes) {
+      repair.stop();
+      settling.stop();
+    }
+  }
+}
+
+export async function* body(...chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* chunks;
+}
+
+export async function collect(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of source) chunks.push(Uint8Array.from(chunk));
+  return Buffer.concat(chunks);
+}
+
+/** Pushes a blob whole through one node. */
+export async function pushBlob(
+  { registry }: TestNode,
+  repository: RepositoryName,
+  bytes: Uint8Array,
+  digest = digestOf(bytes),
+): Promise<Digest> {
+  const { id } = await registry.startUpload(ANYONE, repository, "sha256", NEVER);
+  await registry.finishUpload(ANYONE, { repository, id, body: body(bytes), digest }, NEVER);
+  return digest;
+}
+
+export function descriptor(bytes: Uint8Array, mediaType = "application/octet-stream"): Record<string, unknown> {
+  return { mediaType, digest: digestOf(bytes), size: bytes.byteLength };
+}
+
+export function imageOf(config: Uint8Array, layers: readonly Uint8Array[], more: Record<string, unknown> = {}): Uint8Array {
+  const described = layers.map((layer) => descriptor(layer, "application/vnd.oci.image.layer.v1.tar"));
+  return json({
+    schemaVersion: 2,
+    mediaType: OCI_MANIFEST,
+    config: descriptor(config, "application/vnd.oci.image.config.v1+json"),
+    layers: described,
+    ...more,
+  });
+}
+
+export function json(value: unknown): Uint8Array {
+  return Buffer.from(JSON.stringify(value));
+}
+
+export async function putManifest(
+  { registry }: TestNode,
+  repository: RepositoryName,
+  bytes: Uint8Array,
+  reference: Tag | Digest = digestOf(bytes),
+  more: Partial<PutManifest> = {},
+): Promise<Digest> {
+  const parsed = parseReference(reference);
+  if (parsed === undefined) throw new Error(`${reference} is no reference`);
+  const put = { repository, reference: parsed, tags: [], mediaType: OCI_MANIFEST, bytes, ...more };
+  return (await registry.putManifest(ANYONE, put, NEVER)).digest;
+}
+
+/** An image of two blobs, pushed through one node. */
+export async function pushImage(node: TestNode, repository: RepositoryName, tag: Tag, seed = "image"): Promise<Digest> {
+  const config = Buffer.from(`{"seed":"${seed}"}`);
+  const layer = Buffer.from(`layer of ${seed}`);
+  await pushBlob(node, repository, config);
+  await pushBlob(node, repository, layer);
+  return putManifest(node, repository, imageOf(config, [layer]), tag);
+}
