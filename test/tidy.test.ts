@@ -103,7 +103,7 @@ const product = sources.filter(({ path }) => path.startsWith("src/"));
 const shipped = product.filter(({ path }) => !isTest(path));
 
 function isTest(path: string): boolean {
-  return path.endsWith(".test.ts") || /(?:^|[/-])conformance\.ts$/.test(path);
+  return path.endsWith(".test.ts") || /(?:^|[./-])conformance\.ts$/.test(path);
 }
 
 function targetOf(path: string, specifier: string): string | undefined {
@@ -230,7 +230,9 @@ test("no file names a place on somebody's machine", () => {
 test("files are kebab-case, and no folder is a drawer", () => {
   const drawers = new Set(["utils", "util", "helpers", "common", "misc", "lib"]);
   const broken = sources.flatMap(({ path }) => [
-    ...(/^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.(?:test|bench))?\.ts$/.test(basename(path)) ? [] : [`${path}: not kebab-case; rename it, a noun`]),
+    ...(/^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.(?:test|bench|conformance))?\.ts$/.test(basename(path))
+      ? []
+      : [`${path}: not kebab-case; rename it, a noun`]),
     ...(dirname(path)
       .split("/")
       .some((part) => drawers.has(part))

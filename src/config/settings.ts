@@ -42,8 +42,16 @@ export const SETTINGS = {
     "Addresses that the other nodes are told. Without any: those that p2p.listen has, never a wildcard.",
     "advertise",
   ),
-  "durability.copies": setting("3", count(1, 64), "Nodes that are to keep a copy of each blob; at most as many as there are."),
-  "durability.acks": setting("2", count(1, 64), "Copies that are durable before a push is acknowledged; at most durability.copies."),
+  "durability.copies": setting(
+    "3",
+    count(1, 64),
+    "Nodes that are to keep a copy of each blob; at most as many as there are. Read when the cluster is made.",
+  ),
+  "durability.acks": setting(
+    "2",
+    count(1, 64),
+    "Copies that are durable before a push is acknowledged; at most durability.copies. Read when the cluster is made.",
+  ),
   "cluster.voters": setting(
     "5",
     oddCount(9),

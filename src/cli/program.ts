@@ -1,0 +1,53 @@
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { ConfigError } from "../config/load.ts";
+import { Failure } from "./failure.ts";
+import { serveCommand } from "./serve.ts";
+import { statusCommand } from "./status.ts";
+import { tokenCommand } from "./token.ts";
+
+export interface Terminal {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  print(text: string): void;
+}
+
+/** @returns the exit code: 0, 1 for what went wrong, 2 for a command line that is wrong */
+export async function runProgram(args: readonly string[], environment: Terminal["environment"]): Promise<number> {
+  const terminal: Terminal = { environment, print: (text) => void process.stdout.write(text) };
+  const program = new Command("roadstead")
+    .description("A container registry that is its own cluster.")
+    .version(ownVersion(), "-V, --version")
+    .configureHelp({ helpWidth: 110 })
+    .showHelpAfterError("(run with --help for what is allowed)")
+    .addCommand(serveCommand(terminal))
+    .addCommand(statusCommand(terminal))
+    .addCommand(tokenCommand(terminal));
+  program.exitOverride();
+  for (const command of program.commands) quiet(command);
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return 0;
+  } catch (error) {
+    return exitCodeOf(error);
+  }
+}
+
+/** A subcommand throws as its parent does, instead of ending the process. */
+function quiet(command: Command): void {
+  command.exitOverride();
+  for (const child of command.commands) quiet(child);
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // commander has printed it
+  if (error instanceof ConfigError) process.stderr.write(error.problems.map((problem) => `roadstead: ${problem}\n`).join(""));
+  else if (error instanceof Failure) process.stderr.write(`roadstead: ${error.message}\n`);
+  else process.stderr.write(`roadstead: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  return 1;
+}
+
+/** Of the package.json above `src/` or `dist/`. */
+function ownVersion(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
+  return typeof manifest === "object" && manifest !== null && "version" in manifest ? String(manifest.version) : "0.0.0";
+}

@@ -1,0 +1,64 @@
+import { Command } from "commander";
+import { callAdmin, doorOf } from "./admin-client.ts";
+import type { Terminal } from "./program.ts";
+import { formatBytes, renderTable } from "./table.ts";
+
+/** The admin door's answer, as far as the table shows it. */
+interface ClusterStatus {
+  readonly clusterId: string;
+  readonly leader?: string;
+  readonly commitIndex: number;
+  readonly cutOff: boolean;
+  readonly nodes: readonly NodeStatus[];
+  readonly warnings: readonly string[];
+}
+
+interface NodeStatus {
+  readonly name: string;
+  readonly peerId: string;
+  readonly role: string;
+  readonly alive: boolean;
+  readonly zone: string;
+  readonly http: string;
+  readonly addresses: readonly string[];
+  readonly appliedIndex?: number;
+  readonly blobs?: number;
+  readonly bytes?: number;
+  readonly cutOff?: boolean;
+}
+
+export const STATUS_PATH = "/_roadstead/v1/status";
+
+export function statusCommand(terminal: Terminal): Command {
+  return new Command("status")
+    .description("Show the cluster: its leader, and each node with its role, state and load.")
+    .option("--data <dir>", "data folder of a node on this machine; its admin socket is asked [ROADSTEAD_DATA]")
+    .option("--server <url>", "a node's HTTP front end [ROADSTEAD_SERVER]")
+    .option("--json", "print the whole answer as JSON")
+    .action(async (options: { data?: string; server?: string; json?: boolean }) => {
+      const status = await callAdmin(doorOf(options, terminal.environment), "GET", STATUS_PATH);
+      terminal.print(options.json === true ? `${JSON.stringify(status, undefined, 2)}\n` : renderStatus(status as ClusterStatus));
+    });
+}
+
+export function renderStatus(status: ClusterStatus): string {
+  const head = renderTable([
+    ["cluster", status.clusterId],
+    ["leader", status.leader ?? "none"],
+    ["commit index", String(status.commitIndex)],
+  ]);
+  const rows = status.nodes.map((node) => [
+    node.name,
+    node.name === status.leader ? "leader" : node.role,
+    node.alive ? (node.cutOff === true ? "cut off" : "alive") : "down",
+    node.zone || "-",
+    node.appliedIndex === undefined ? "-" : String(node.appliedIndex),
+    node.blobs === undefined ? "-" : String(node.blobs),
+    node.bytes === undefined ? "-" : formatBytes(node.bytes),
+    node.http,
+    node.peerId,
+  ]);
+  const table = renderTable([["NAME", "ROLE", "STATE", "ZONE", "APPLIED", "BLOBS", "SIZE", "HTTP", "PEER ID"], ...rows]);
+  const notes = [...(status.cutOff ? ["this node is cut off from the majority: what it says may be old"] : []), ...status.warnings];
+  return `${head}\n${table}${notes.length === 0 ? "" : `\n${notes.map((note) => `! ${note}\n`).join("")}`}`;
+}
