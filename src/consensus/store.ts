@@ -23,6 +23,8 @@ export interface AppliedStore extends CatalogStore {
   readonly appliedTerm: number;
   readonly confState: ConfState;
   readonly syncedIndex: number;
+  /** The applied index at the newest snapshot that was installed here; 0 where none was. */
+  readonly installedIndex: number;
   readonly seal: Uint8Array;
   /** Atomic, not yet durable. One at a time. */
   applyBatch(batch: AppliedBatch): Promise<void>;
@@ -55,8 +57,10 @@ export interface RaftLog extends Storage {
   readonly base: { readonly index: number; readonly term: number };
   /** The synthetic snapshot that a new cluster begins with. */
   readonly bootstrap: SnapshotMeta | undefined;
+  /** About the bytes of its entries. */
+  readonly sizeBytes: number;
   /** What the core asks of storage and only the applied state knows. */
-  bind(confState: ConfState, makeSnapshot: () => Snapshot | "unavailable"): void;
+  bind(applied: { readonly appliedIndex: number; readonly confState: ConfState }, makeSnapshot: () => Snapshot | "unavailable"): void;
   append(work: LogWork): Promise<void>;
   compact(index: number): Promise<void>;
   close(): Promise<void>;

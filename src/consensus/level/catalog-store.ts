@@ -37,6 +37,7 @@ interface Meta {
   readonly term: number;
   readonly confState: ConfState;
   readonly checkpoint: number;
+  readonly installed: number;
 }
 
 const EMPTY_CONF: ConfState = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
@@ -83,7 +84,7 @@ export class LevelCatalogStore implements AppliedStore {
     this.#seal = loaded.seal;
     this.#syncedIndex = loaded.meta.index;
     this.#cache = new LRUCache<string, { value: Uint8Array | undefined }>({
-      maxSize: options.cacheBytes ?? 16 * 2 ** 20,
+      maxSize: options.cacheBytes ?? 4 * 2 ** 20,
       maxEntrySize: 2 ** 20,
       sizeCalculation: (entry, key) => (entry.value?.byteLength ?? 0) + key.length * 2 + 128,
     });
@@ -103,6 +104,10 @@ export class LevelCatalogStore implements AppliedStore {
 
   get syncedIndex(): number {
     return this.#syncedIndex;
+  }
+
+  get installedIndex(): number {
+    return this.#meta.installed;
   }
 
   /** Hash over every applied entry's changes, in order: the same on every member at the same index. */
@@ -149,6 +154,7 @@ export class LevelCatalogStore implements AppliedStore {
       term: batch.term,
       confState: batch.confState ?? this.#meta.confState,
       checkpoint: this.#chain.checkpoint,
+      installed: this.#meta.installed,
     };
     const operations: Operation[] = [{ type: "put", key: META, value: encode(meta) }];
     for (const [key, value] of final) operations.push(operation(CATALOG + key, value));
@@ -204,7 +210,13 @@ export class LevelCatalogStore implements AppliedStore {
         await fresh.batch(part.map(([key, value]) => ({ type: "put" as const, key: CATALOG + key, value })));
       }
       const links = chain.append(meta.index, seal, 0);
-      const record: Meta = { index: meta.index, term: meta.term, confState: meta.confState, checkpoint: chain.checkpoint };
+      const record: Meta = {
+        index: meta.index,
+        term: meta.term,
+        confState: meta.confState,
+        checkpoint: chain.checkpoint,
+        installed: meta.index,
+      };
       await fresh.batch([operation(META, encode(record)), ...links.map((link) => operation(link.key, link.value))], { sync: true });
       await this.#folder.commit(fresh);
       this.#meta = record;
@@ -290,7 +302,7 @@ async function load(database: Database, options: LevelCatalogOptions): Promise<L
       throw corrupt(options, `there is no applied index, but a key ${JSON.stringify(key)}`);
     }
     const initial = options.initial ?? { index: 0, term: 0, confState: EMPTY_CONF };
-    return { chain: new SealChain(SEAL, sealBytes(options), 0), meta: { ...initial, checkpoint: 0 }, seal: NO_SEAL };
+    return { chain: new SealChain(SEAL, sealBytes(options), 0), meta: { ...initial, checkpoint: 0, installed: 0 }, seal: NO_SEAL };
   }
   let meta: Meta;
   try {

@@ -38,6 +38,8 @@ export interface LogMeta {
   /** What the log begins after: a snapshot, or what was cut. */
   readonly base: { readonly index: number; readonly term: number };
   readonly lastIndex: number;
+  /** About the bytes of the entries that are held. */
+  readonly sizeBytes: number;
   /** Number of the batch, in the chain of batches. */
   readonly sequence: number;
   readonly checkpoint: number;

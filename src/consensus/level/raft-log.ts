@@ -42,6 +42,13 @@ interface Waiting {
 
 type Operation = { type: "put"; key: string; value: Uint8Array } | { type: "del"; key: string };
 
+interface Draft {
+  hardState: HardState;
+  base: { readonly index: number; readonly term: number };
+  lastIndex: number;
+  sizeBytes: number;
+}
+
 const EMPTY_CONF: ConfState = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
 
 /** The durable Raft log on a LevelDB of its own. What waits while one fsync runs shares the next (group commit). */
@@ -54,7 +61,7 @@ export class LevelRaftLog implements RaftLog, Storage {
   #waiting: Waiting[] = [];
   #writing: Promise<void> | undefined;
   #failure: ConsensusError | undefined;
-  #confState: ConfState = EMPTY_CONF;
+  #bound = { appliedIndex: 0, confState: EMPTY_CONF };
   #makeSnapshot: () => Snapshot | "unavailable" = () => "unavailable";
 
   /**
@@ -104,14 +111,21 @@ export class LevelRaftLog implements RaftLog, Storage {
     return this.#meta.hardState;
   }
 
-  /** Binds what the core asks storage for and the applied state knows. */
-  bind(confState: ConfState, makeSnapshot: () => Snapshot | "unavailable"): void {
-    this.#confState = confState;
+  get sizeBytes(): number {
+    return this.#meta.sizeBytes;
+  }
+
+  bind(applied: { readonly appliedIndex: number; readonly confState: ConfState }, makeSnapshot: () => Snapshot | "unavailable"): void {
+    this.#bound = { appliedIndex: applied.appliedIndex, confState: applied.confState };
     this.#makeSnapshot = makeSnapshot;
   }
 
+  /** What has applied was committed, though the hard state that says so may have missed its sync. */
   initialState(): { readonly hardState: HardState | undefined; readonly confState: ConfState } {
-    return { hardState: isEmptyHardState(this.#meta.hardState) ? undefined : this.#meta.hardState, confState: this.#confState };
+    const { hardState } = this.#meta;
+    const { appliedIndex, confState } = this.#bound;
+    if (isEmptyHardState(hardState)) return { hardState: undefined, confState };
+    return { hardState: { ...hardState, commit: Math.max(hardState.commit, appliedIndex) }, confState };
   }
 
   firstIndex(): number {
@@ -213,7 +227,7 @@ export class LevelRaftLog implements RaftLog, Storage {
 
   async #write(works: readonly LogWork[]): Promise<void> {
     const before = this.#meta;
-    const draft = { hardState: before.hardState, base: before.base, lastIndex: before.lastIndex };
+    const draft: Draft = { hardState: before.hardState, base: before.base, lastIndex: before.lastIndex, sizeBytes: before.sizeBytes };
     const operations = new Map<string, Operation>();
     let sync = before.sequence === 0;
     let sizeBytes = 0;
@@ -223,6 +237,7 @@ export class LevelRaftLog implements RaftLog, Storage {
     }
     const sequence = before.sequence + 1;
     const links = this.#chain.append(sequence, new Uint8Array(0), sizeBytes + 256);
+    draft.sizeBytes = Math.max(0, draft.sizeBytes + sizeBytes);
     const meta: LogMeta = { ...draft, sequence, checkpoint: this.#chain.checkpoint, bootConfState: before.bootConfState };
     const batch = [...operations.values(), put(META, encodeMeta(meta))];
     for (const link of links) batch.push(link.value === undefined ? { type: "del", key: link.key } : put(link.key, link.value));
@@ -236,11 +251,7 @@ export class LevelRaftLog implements RaftLog, Storage {
   }
 
   /** Adds one work's writes; answers whether it needs a sync. */
-  #plan(
-    work: LogWork,
-    draft: { hardState: HardState; base: { index: number; term: number }; lastIndex: number },
-    operations: Map<string, Operation>,
-  ): boolean {
+  #plan(work: LogWork, draft: Draft, operations: Map<string, Operation>): boolean {
     let sync = work.entries.length > 0 || work.snapshot !== undefined;
     const { hardState, snapshot, compactTo } = work;
     if (hardState !== undefined) {
@@ -251,6 +262,7 @@ export class LevelRaftLog implements RaftLog, Storage {
       for (let index = draft.base.index + 1; index <= draft.lastIndex; index += 1) remove(operations, index);
       draft.base = { index: snapshot.index, term: snapshot.term };
       draft.lastIndex = snapshot.index;
+      draft.sizeBytes = 0;
       if (draft.hardState.commit < snapshot.index) draft.hardState = { ...draft.hardState, commit: snapshot.index };
       if (draft.hardState.term < snapshot.term) draft.hardState = { term: snapshot.term, vote: 0, commit: draft.hardState.commit };
     }
@@ -263,6 +275,7 @@ export class LevelRaftLog implements RaftLog, Storage {
     if (compactTo !== undefined && compactTo > draft.base.index && compactTo <= draft.lastIndex) {
       const term = this.term(compactTo);
       if (typeof term === "number") {
+        draft.sizeBytes *= (draft.lastIndex - compactTo) / (draft.lastIndex - draft.base.index);
         for (let index = draft.base.index + 1; index <= compactTo; index += 1) remove(operations, index);
         draft.base = { index: compactTo, term };
       }
@@ -296,6 +309,7 @@ function freshMeta(bootstrap: ConfState | undefined): LogMeta {
     hardState: { term: begun, vote: 0, commit: begun },
     base: { index: begun, term: begun },
     lastIndex: begun,
+    sizeBytes: 0,
     sequence: 0,
     checkpoint: 0,
     bootConfState: bootstrap,

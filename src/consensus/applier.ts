@@ -1,0 +1,156 @@
+import { applyEntry } from "../metadata/apply-entry.ts";
+import type { Command, Outcome } from "../metadata/commands.ts";
+import type { Change, View } from "../metadata/view.ts";
+import type { ConfState, Entry, StorageApplyReply } from "../raft/types.ts";
+import { entrySize } from "../raft/types.ts";
+import type { Fatal } from "./errors.ts";
+import type { AppliedStore } from "./store.ts";
+
+/** A command that has applied, with what its proposer knows it by. */
+export interface AppliedCommand {
+  readonly index: number;
+  readonly command: Command;
+  readonly outcome: Outcome;
+  readonly session: number;
+  readonly sequence: number;
+}
+
+export interface ApplierOptions {
+  readonly store: AppliedStore;
+  readonly fatal: Fatal;
+  readonly batchBytes: number;
+  /** Takes effect in the core when its entry applies. */
+  readonly applyConfChange: (data: Uint8Array | undefined) => ConfState;
+  /** After a batch was written. */
+  readonly applied: (batch: {
+    readonly index: number;
+    readonly keys: readonly string[];
+    readonly commands: readonly AppliedCommand[];
+    readonly confChanged: boolean;
+    readonly replies: readonly StorageApplyReply[];
+  }) => void;
+}
+
+interface Work {
+  readonly entries: readonly Entry[];
+  readonly replies: readonly StorageApplyReply[];
+}
+
+/** Applies committed entries in order, many in one batch where many wait: each sees what those before it wrote. */
+export class Applier {
+  readonly #options: ApplierOptions;
+  #queue: Work[] = [];
+  #running: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(options: ApplierOptions) {
+    this.#options = options;
+  }
+
+  enqueue(work: Work): void {
+    if (this.#stopped) return;
+    this.#queue.push(work);
+    this.#running ??= this.#run();
+  }
+
+  /** Runs `task` between two batches: nothing is applied meanwhile. */
+  async exclusive(task: () => Promise<void>): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+    const running = task();
+    this.#running = running.then(
+      () => this.#next(),
+      () => this.#next(),
+    );
+    await running;
+  }
+
+  /** Resolves when the batch that is being written is. What is queued stays undone. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#running;
+  }
+
+  #next(): void {
+    this.#running = this.#queue.length > 0 && !this.#stopped ? this.#run() : undefined;
+  }
+
+  async #run(): Promise<void> {
+    try {
+      while (this.#queue.length > 0 && !this.#stopped) await this.#batch(this.#take());
+    } catch (error) {
+      this.#stopped = true;
+      this.#options.fatal(error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  #take(): Work[] {
+    let sizeBytes = 0;
+    let count = 0;
+    for (const work of this.#queue) {
+      for (const entry of work.entries) sizeBytes += entrySize(entry);
+      if (count > 0 && sizeBytes > this.#options.batchBytes) break;
+      count += 1;
+    }
+    return this.#queue.splice(0, count);
+  }
+
+  async #batch(works: readonly Work[]): Promise<void> {
+    const { store } = this.#options;
+    const overlay = new Overlay(store);
+    const done: { index: number; changes: readonly Change[] }[] = [];
+    const commands: AppliedCommand[] = [];
+    let confState: ConfState | undefined;
+    let term = store.appliedTerm;
+    for (const work of works) {
+      for (const entry of work.entries) {
+        const changed = entry.type === "normal" ? undefined : this.#options.applyConfChange(entry.data);
+        // An installed snapshot overtook this entry: only the core has to be told.
+        if (entry.index <= store.appliedIndex) continue;
+        confState = changed ?? confState;
+        term = entry.term;
+        const changes = entry.type === "normal" && entry.data !== undefined ? this.#apply(overlay, entry.index, entry.data, commands) : [];
+        done.push({ index: entry.index, changes });
+      }
+    }
+    await store.applyBatch({ entries: done, term, confState });
+    this.#options.applied({
+      index: store.appliedIndex,
+      keys: overlay.keys(),
+      commands,
+      confChanged: confState !== undefined,
+      replies: works.flatMap(({ replies }) => replies),
+    });
+  }
+
+  #apply(overlay: Overlay, index: number, data: Uint8Array, commands: AppliedCommand[]): readonly Change[] {
+    const { changes, command, outcome, session, sequence } = applyEntry(overlay, index, data);
+    overlay.write(changes);
+    commands.push({ index, command, outcome, session, sequence });
+    return changes;
+  }
+}
+
+/** The state as of the entry before: what this batch has changed so far, over what is written. */
+class Overlay implements View {
+  readonly #store: View;
+  readonly #changed = new Map<string, Uint8Array | undefined>();
+
+  constructor(store: View) {
+    this.#store = store;
+  }
+
+  get(key: string): Uint8Array | undefined {
+    const value = this.#changed.get(key);
+    return value !== undefined || this.#changed.has(key) ? value : this.#store.get(key);
+  }
+
+  write(changes: readonly Change[]): void {
+    for (const { key, value } of changes) this.#changed.set(key, value);
+  }
+
+  keys(): readonly string[] {
+    return [...this.#changed.keys()];
+  }
+}

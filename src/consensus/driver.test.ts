@@ -1,0 +1,210 @@
+import { afterEach, expect, test } from "vitest";
+import { factsOf, SECRET_HASH } from "../metadata/scenario.ts";
+import type { Applied } from "./consensus.ts";
+import { MemoryCluster, tokenCommand } from "./memory-cluster.ts";
+
+let cluster: MemoryCluster;
+afterEach(async () => {
+  await cluster.close();
+  expect(cluster.failures.filter(({ message }) => message !== "the test is over")).toEqual([]);
+});
+
+/** How often each token was created, as node `id` applies it. */
+function counted(id: number): Map<string, number> {
+  const counts = new Map<string, number>();
+  cluster.node(id).onApplied(({ command, outcome, index }: Applied) => {
+    if (command.type !== "token.create" || outcome.refused !== undefined || outcome.index !== index) return;
+    counts.set(command.id, (counts.get(command.id) ?? 0) + 1);
+  });
+  return counts;
+}
+
+test("a single node leads at once, answers, and goes on after a restart", async () => {
+  cluster = await MemoryCluster.create(1);
+  const node = cluster.node(1);
+  expect((await node.propose(tokenCommand("a"))).refused).toBeUndefined();
+  expect(await node.barrier()).toBe("fresh");
+  const index = node.status().appliedIndex;
+  await cluster.stop(1);
+  const again = await cluster.open(1, [1]);
+  await cluster.leader();
+  expect(await again.barrier()).toBe("fresh");
+  expect(again.status().appliedIndex).toBeGreaterThanOrEqual(index);
+  expect(again.catalog.members().map(({ raftId }) => raftId)).toEqual([1]);
+  expect((await again.propose(tokenCommand("b"))).refused).toBeUndefined();
+});
+
+test("three nodes elect one leader, and a proposal applies on all of them, made at the leader or at a follower", async () => {
+  cluster = await MemoryCluster.create(3);
+  for (const to of [1, 2]) {
+    const leader = await cluster.leader();
+    if (leader.self !== to) leader.transferLeader(to);
+    await cluster.until([], () => cluster.node(to).leads() && [1, 2, 3].every((id) => cluster.node(id).status().leader === to));
+    const outcomes = await Promise.all(Array.from({ length: 40 }, (_, at) => cluster.node(1).propose(tokenCommand(`${to}-${at}`))));
+    expect(outcomes.every(({ refused }) => refused === undefined)).toBe(true);
+    expect(new Set(outcomes.map(({ index }) => index)).size).toBe(40);
+    const last = Math.max(...outcomes.map(({ index }) => index));
+    expect(await Promise.all([1, 2, 3].map((id) => cluster.node(id).barrier()))).toEqual(["fresh", "fresh", "fresh"]);
+    for (const id of [1, 2, 3]) expect(cluster.node(id).status().appliedIndex).toBeGreaterThanOrEqual(last);
+    expect(
+      cluster
+        .node(to)
+        .status()
+        .progress.map(({ raftId }) => raftId),
+    ).toEqual([1, 2, 3]);
+  }
+});
+
+test("G2: a read that begins after a write was answered sees it through every node", async () => {
+  cluster = await MemoryCluster.create(3);
+  for (let round = 0; round < 20; round += 1) {
+    const { value } = await cluster.node(1).propose({ type: "session.open", raftId: 1 });
+    for (const id of [1, 2, 3]) {
+      expect(await cluster.node(id).barrier()).toBe("fresh");
+      expect(cluster.node(id).status().appliedIndex).toBeGreaterThanOrEqual(value ?? Number.POSITIVE_INFINITY);
+    }
+  }
+});
+
+test("reads that wait together share rounds", async () => {
+  cluster = await MemoryCluster.create(3);
+  const [follower] = await cluster.followers();
+  let rounds = 0;
+  cluster.network.filter = (_from, _to, message) => {
+    if (message.kind === "raft" && message.message.type === "readIndex") rounds += 1;
+    return true;
+  };
+  const answers = await Promise.all(Array.from({ length: 500 }, () => follower!.barrier()));
+  expect(new Set(answers)).toEqual(new Set(["fresh"]));
+  expect(rounds).toBeLessThanOrEqual(5);
+});
+
+test("G8: proposals of which messages are lost and repeated apply once, through changes of the leader", async () => {
+  cluster = await MemoryCluster.create(3);
+  const counts = counted(2);
+  let sent = 0;
+  cluster.network.filter = (_from, _to, message) => {
+    sent += 1;
+    return message.kind === "raft" ? sent % 13 !== 0 : sent % 3 !== 0;
+  };
+  const proposals: Promise<unknown>[] = [];
+  for (let round = 0; round < 4; round += 1) {
+    for (let at = 0; at < 15; at += 1) proposals.push(cluster.node(1).propose(tokenCommand(`${round}-${at}`)));
+    const leader = await cluster.leader();
+    leader.transferLeader((leader.self % 3) + 1);
+    await cluster.until([], () => !leader.leads());
+  }
+  await Promise.all(proposals);
+  cluster.network.filter = () => true;
+  await cluster.node(2).barrier();
+  expect(counts.size).toBe(60);
+  expect([...counts.values()].every((count) => count === 1)).toBe(true);
+}, 20_000);
+
+test("writes and reads wait through the loss of the leader, and no client hears of it", async () => {
+  cluster = await MemoryCluster.create(3);
+  const leader = await cluster.leader();
+  const rest = [1, 2, 3].filter((id) => id !== leader.self);
+  const proposer = cluster.node(rest.includes(1) ? 1 : 2);
+  cluster.network.partition([leader.self], rest);
+  const barrier = cluster.node(rest[1]!).barrier();
+  const open = proposer.propose({ type: "session.open", raftId: 1 });
+  expect(await barrier).toBe("fresh");
+  expect((await open).refused).toBeUndefined();
+  expect(rest).toContain((await cluster.leader(rest)).self);
+});
+
+test("G3: a node without the majority says so at once to readers, refuses writers, and comes back", async () => {
+  cluster = await MemoryCluster.create(3);
+  cluster.network.partition([1], [2, 3]);
+  const waiting = cluster.node(1).propose(tokenCommand("lost"));
+  await expect(waiting).rejects.toMatchObject({ code: "UNAVAILABLE" });
+  expect(cluster.node(1).status().cutOff).toBe(true);
+  expect(await cluster.node(1).barrier()).toBe("cutOff");
+  await expect(cluster.node(1).propose(tokenCommand("no"))).rejects.toMatchObject({ code: "UNAVAILABLE" });
+  expect(await cluster.node(2).barrier()).toBe("fresh");
+  cluster.network.heal();
+  await cluster.until([1], () => !cluster.node(1).status().cutOff);
+  expect(await cluster.node(1).barrier()).toBe("fresh");
+  expect((await cluster.node(1).propose(tokenCommand("back"))).refused).toBeUndefined();
+});
+
+test("G3: a leader that lost its quorum is cut off as well", async () => {
+  cluster = await MemoryCluster.create(3);
+  const leader = await cluster.leader();
+  cluster.network.partition([1], [2], [3]);
+  await cluster.until([], () => leader.status().cutOff);
+  expect(await leader.barrier()).toBe("cutOff");
+  await cluster.until([], () => !leader.leads());
+});
+
+test("a lone survivor of three is cut off, and readers that waited are told", async () => {
+  cluster = await MemoryCluster.create(3);
+  await cluster.leader();
+  cluster.network.partition([1], [2], [3]);
+  const answers = await Promise.all([1, 2, 3].map((id) => cluster.node(id).barrier()));
+  expect(answers).toEqual(["cutOff", "cutOff", "cutOff"]);
+});
+
+test("a follower that was away for longer than the log reaches back catches up by a snapshot", async () => {
+  cluster = await MemoryCluster.create(3, { keepEntries: 20, keepBytes: 2 ** 20 });
+  const leader = await cluster.leader();
+  const away = [2, 3].find((id) => id !== leader.self)!;
+  await cluster.stop(away);
+  const writer = cluster.node(1);
+  for (let round = 0; round < 5; round += 1) {
+    await Promise.all(Array.from({ length: 40 }, (_, at) => writer.propose(tokenCommand(`${round}-${at}`))));
+  }
+  await cluster.until([], () => [...cluster.nodes.values()].every((node) => node.firstIndex() > 150));
+  const back = await cluster.open(away, [1, 2, 3]);
+  const installed = new Promise<number>((resolve) => back.onInstalled(resolve));
+  expect(await installed).toBeGreaterThan(150);
+  expect(await back.barrier()).toBe("fresh");
+  expect(Buffer.from(back.seal()).equals(await sealAt(back))).toBe(true);
+  await cluster.stop(away);
+  const again = await cluster.open(away, [1, 2, 3]);
+  await cluster.until([], () => again.status().leader !== undefined);
+  expect(await again.barrier()).toBe("fresh");
+}, 20_000);
+
+/** The leader's seal once both have applied the same. */
+async function sealAt(node: { status(): { appliedIndex: number } }): Promise<Uint8Array> {
+  const leader = await cluster.leader();
+  await cluster.until([], () => leader.status().appliedIndex === node.status().appliedIndex);
+  return leader.seal();
+}
+
+test("a newcomer with an empty log is added as a learner, receives the state, and becomes a voter", async () => {
+  cluster = await MemoryCluster.create(1, { keepEntries: 5, keepBytes: 2 ** 20 });
+  const first = cluster.node(1);
+  await first.propose(tokenCommand("before"));
+  const added = await first.propose({
+    type: "member.add",
+    member: factsOf(2),
+    token: { id: "before", hash: SECRET_HASH },
+  });
+  const id = added.value!;
+  const newcomer = await cluster.open(id);
+  expect(
+    first.proposeConfChange({ transition: "auto", changes: [{ type: "addLearner", nodeId: id }], context: undefined }),
+  ).toBeUndefined();
+  await cluster.until([], () => newcomer.status().learners.includes(id));
+  await cluster.until([], () => newcomer.status().leader === 1);
+  expect(await newcomer.barrier()).toBe("fresh");
+  expect(newcomer.catalog.members()).toHaveLength(2);
+  first.proposeConfChange({ transition: "auto", changes: [{ type: "addNode", nodeId: id }], context: undefined });
+  await cluster.until([], () => newcomer.status().voters.length === 2 && first.status().voters.length === 2);
+  expect((await newcomer.propose(tokenCommand("after"))).refused).toBeUndefined();
+}, 20_000);
+
+test("three nodes go on with their state after all were stopped", async () => {
+  cluster = await MemoryCluster.create(3);
+  await Promise.all(Array.from({ length: 20 }, (_, at) => cluster.node(1).propose(tokenCommand(`t${at}`))));
+  const before = Math.max(...[1, 2, 3].map((id) => cluster.node(id).status().appliedIndex));
+  for (const id of [1, 2, 3]) await cluster.stop(id);
+  await Promise.all([1, 2, 3].map((id) => cluster.open(id, [1, 2, 3])));
+  await cluster.leader();
+  expect(await cluster.node(2).barrier()).toBe("fresh");
+  expect(cluster.node(2).status().appliedIndex).toBeGreaterThan(before);
+  expect((await cluster.node(1).propose(tokenCommand("t0"))).index).toBeGreaterThan(before);
+});

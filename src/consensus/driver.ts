@@ -1,0 +1,390 @@
+import type { Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import type { RaftId } from "../core/peer.ts";
+import type { Random } from "../core/random.ts";
+import { COMMAND_VERSION, type Command, type Outcome } from "../metadata/commands.ts";
+import { encodeEnvelope, STAMP_MS_MAX } from "../metadata/entry.ts";
+import type { ConfChange } from "../raft/conf-change.ts";
+import type { RawNode } from "../raft/raw-node.ts";
+import type { ConfState, SoftState } from "../raft/types.ts";
+import { Applier, type ApplierOptions } from "./applier.ts";
+import type { Applied, Consensus, ConsensusStatus, Freshness } from "./consensus.ts";
+import { Contact } from "./contact.ts";
+import { createCoreNode } from "./core-node.ts";
+import type { Fatal } from "./errors.ts";
+import { handOver } from "./hand-over.ts";
+import { deliver, type InboxOptions } from "./inbox.ts";
+import { Listeners } from "./listeners.ts";
+import { LogCutter } from "./log-cutter.ts";
+import type { Membership, PeerProgress } from "./membership.ts";
+import { Proposals, type ProposeOptions } from "./proposals.ts";
+import { Reads } from "./reads.ts";
+import { ReadyLoop } from "./ready-loop.ts";
+import { ReplaceableCatalog } from "./replaceable-catalog.ts";
+import { Snapshots } from "./snapshots.ts";
+import type { AppliedStore, RaftLog } from "./store.ts";
+import type { Timing } from "./timing.ts";
+import type { PeerMessage, Transport } from "./transport.ts";
+
+export interface DriverOptions {
+  readonly self: RaftId;
+  readonly log: RaftLog;
+  readonly store: AppliedStore;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Log;
+  readonly timing: Timing;
+  /** Called once: the node must end. */
+  readonly fatal: Fatal;
+  readonly defer?: (run: () => void) => void;
+}
+
+/** Drives the Raft core: the log, the applier, the transport, and the port for what stands above. */
+export class Driver implements Consensus, Membership {
+  readonly self: RaftId;
+  readonly catalog: ReplaceableCatalog;
+  readonly #options: DriverOptions;
+  readonly #node: RawNode;
+  readonly #loop: ReadyLoop;
+  readonly #applier: Applier;
+  readonly #contact: Contact;
+  readonly #proposals: Proposals;
+  readonly #reads: Reads;
+  readonly #snapshots: Snapshots;
+  readonly #cutter: LogCutter;
+  readonly #inbox: InboxOptions;
+  readonly #applied: Listeners<Applied>;
+  readonly #configured: Listeners<void>;
+  readonly #installed: Listeners<number>;
+  #conf: ConfState;
+  #soft: SoftState = { leader: 0, role: "follower" };
+  #elections = 0;
+  #stopTicks: (() => void) | undefined;
+  #stopped = false;
+
+  constructor(options: DriverOptions) {
+    const { self, store, transport, clock, random, logger, timing, log } = options;
+    this.#options = options;
+    this.self = self;
+    this.catalog = new ReplaceableCatalog(store);
+    this.#applied = new Listeners(logger);
+    this.#configured = new Listeners(logger);
+    this.#installed = new Listeners(logger);
+    this.#conf = store.confState;
+    const fatal: Fatal = (error) => this.fail(error);
+    this.#node = createCoreNode(options);
+    this.#applier = this.#makeApplier(fatal);
+    this.#snapshots = this.#makeSnapshots();
+    this.#loop = new ReadyLoop({
+      self,
+      node: this.#node,
+      log,
+      transport,
+      fatal,
+      applier: this.#applier,
+      monotonicMs: () => clock.monotonicMs(),
+      defer: options.defer ?? setImmediate,
+      appendBytes: timing.appendBytes,
+      soft: (state) => this.#softChanged(state),
+      reads: (states) => this.#reads.answered(states),
+      sendSnapshot: (message) => this.#snapshots.send(message),
+    });
+    this.#contact = new Contact({
+      self,
+      clock,
+      timeoutMs: timing.tickMs * timing.electionTicks,
+      ping: (to) => transport.send(to, [{ kind: "ping" }]),
+      changed: (cutOff) => this.#cutOffChanged(cutOff),
+    });
+    const cutOff = (): boolean => this.#contact.cutOff;
+    this.#proposals = new Proposals({ self, clock, random, timing, cutOff, submit: (envelopes) => this.#submit(envelopes) });
+    this.#reads = new Reads({
+      self,
+      clock,
+      random,
+      timing,
+      cutOff,
+      soleIndex: () => this.#soleIndex(),
+      appliedIndex: () => store.appliedIndex,
+      ask: (context) => this.#askRead(context),
+      unanswered: (unanswered) => this.#contact.setUnanswered(unanswered),
+    });
+    this.#inbox = {
+      self,
+      transport,
+      loop: this.#loop,
+      leads: () => this.leads(),
+      leader: () => this.#soft.leader,
+      refused: () => this.#proposals.refused(),
+    };
+    this.#cutter = new LogCutter({ log, store, timing, keepFrom: () => this.#snapshots.keepFrom });
+  }
+
+  /** Begins to take part. */
+  async start(): Promise<void> {
+    const { transport, clock, timing, store } = this.#options;
+    await transport.start({
+      receive: (from, messages) => this.#receive(from, messages),
+      receiveSnapshot: (from, header, chunks) => this.#snapshots.receive(from, header, chunks),
+      unreachable: (to) => {
+        if (this.#stopped) return;
+        this.#node.reportUnreachable(to);
+        this.#loop.wake();
+      },
+    });
+    store.onSynced(() => this.#cutter.cut());
+    this.#stopTicks = clock.every(timing.tickMs, () => this.#tick());
+    // Alone, there is nobody to wait for.
+    if (this.#conf.voters.length === 1 && this.#conf.voters[0] === this.self && this.#conf.votersOutgoing.length === 0) {
+      this.#node.campaign();
+    }
+    this.#loop.wake();
+  }
+
+  propose(command: Command, options: ProposeOptions = {}): Promise<Outcome> {
+    return this.#proposals.propose(command, options);
+  }
+
+  barrier(signal?: AbortSignal): Promise<Freshness> {
+    return this.#reads.barrier(signal);
+  }
+
+  status(): ConsensusStatus {
+    const { store } = this.#options;
+    const status = this.#node.status();
+    return {
+      self: this.self,
+      role: status.role,
+      leader: status.leader === 0 ? undefined : status.leader,
+      term: status.term,
+      commitIndex: Math.max(status.commit, store.appliedIndex),
+      appliedIndex: store.appliedIndex,
+      syncedIndex: store.syncedIndex,
+      lastIndex: status.lastIndex,
+      elections: this.#elections,
+      cutOff: this.#contact.cutOff,
+      voters: this.#conf.voters,
+      learners: this.#conf.learners,
+      progress: this.progress().map(({ raftId, match, active }) => ({
+        raftId,
+        peerId: this.catalog.member(raftId)?.peerId,
+        match,
+        active,
+      })),
+    };
+  }
+
+  onApplied(listener: (applied: Applied) => void): () => void {
+    return this.#applied.add(listener);
+  }
+
+  onSynced(listener: (index: number) => void): () => void {
+    return this.#options.store.onSynced(listener);
+  }
+
+  /** Called when a snapshot has replaced the catalog: `onApplied` says nothing of what it brought. */
+  onInstalled(listener: (index: number) => void): () => void {
+    return this.#installed.add(listener);
+  }
+
+  onConfiguration(listener: () => void): () => void {
+    return this.#configured.add(listener);
+  }
+
+  leads(): boolean {
+    return this.#soft.role === "leader" && !this.#stopped;
+  }
+
+  configuration(): ConfState {
+    return this.#conf;
+  }
+
+  progress(): readonly PeerProgress[] {
+    const activeMs = this.#options.timing.tickMs * this.#options.timing.electionTicks;
+    return [...this.#node.status().progress].map(([raftId, { match, state }]) => ({
+      raftId,
+      match,
+      state,
+      active: this.#contact.heardWithin(raftId, activeMs),
+    }));
+  }
+
+  /** The first index that this node's log still holds. */
+  firstIndex(): number {
+    return this.#options.log.firstIndex();
+  }
+
+  /** Hash over all that has applied: the same on every member at the same index. */
+  seal(): Uint8Array {
+    return this.#options.store.seal;
+  }
+
+  lastIndex(): number {
+    return this.#node.status().lastIndex;
+  }
+
+  proposeConfChange(change: ConfChange): string | undefined {
+    if (!this.leads()) return "noLeader";
+    const refusal = this.#node.proposeConfChange(change);
+    this.#loop.wake();
+    return refusal;
+  }
+
+  transferLeader(to: RaftId): void {
+    this.#node.transferLeader(to);
+    this.#loop.wake();
+  }
+
+  /** Hands leadership over where it can, flushes everything and closes the log and the catalog. */
+  async close(): Promise<void> {
+    const { clock, timing } = this.#options;
+    if (!this.#stopped) await handOver(this, clock, timing.tickMs * timing.electionTicks);
+    this.#stop();
+    await this.#options.transport.close();
+    await this.#applier.stop();
+    await this.#options.store.close();
+    await this.#options.log.close();
+  }
+
+  #makeApplier(fatal: Fatal): Applier {
+    const { store, timing } = this.#options;
+    return new Applier({
+      store,
+      fatal,
+      batchBytes: timing.appendBytes,
+      applyConfChange: (data) => this.#applyConfChange(data),
+      applied: (batch) => this.#afterBatch(batch),
+    });
+  }
+
+  #makeSnapshots(): Snapshots {
+    const { self, store, transport, logger } = this.#options;
+    return new Snapshots({
+      self,
+      store,
+      transport,
+      applier: this.#applier,
+      log: logger,
+      report: (to, status) => {
+        this.#node.reportSnapshot(to, status);
+        this.#loop.wake();
+      },
+      step: (message) => this.#loop.step(message),
+      installed: () => this.#afterInstall(),
+    });
+  }
+
+  #receive(from: RaftId, messages: readonly PeerMessage[]): void {
+    if (this.#stopped) return;
+    this.#contact.heard(from);
+    if (this.#contact.cutOff) this.#contact.recheck(this.#conf);
+    deliver(this.#inbox, from, messages);
+  }
+
+  #tick(): void {
+    if (this.#stopped) return;
+    const { timing } = this.#options;
+    this.#loop.tick();
+    this.#contact.check(this.#conf);
+    this.#proposals.tick();
+    this.#reads.tick();
+    if (this.leads() && this.#loop.idleMs >= Math.min(timing.clockTickMs, STAMP_MS_MAX)) {
+      const sequence = Math.floor(this.#options.random.float() * 2 ** 48);
+      this.#loop.take([encodeEnvelope({ v: COMMAND_VERSION, session: 0, sequence, lowest: 0, command: { type: "clock.tick" } })]);
+    }
+  }
+
+  #submit(envelopes: readonly Uint8Array[]): boolean {
+    if (this.leads()) {
+      this.#loop.take(envelopes);
+      return true;
+    }
+    const { leader } = this.#soft;
+    if (leader === 0 || leader === this.self) return false;
+    this.#options.transport.send(
+      leader,
+      envelopes.map((envelope) => ({ kind: "proposal", envelope })),
+    );
+    return true;
+  }
+
+  #askRead(context: Uint8Array): boolean {
+    if (this.#stopped || this.#node.readIndex(context) !== undefined) return false;
+    this.#loop.wake();
+    return true;
+  }
+
+  /** Until an entry of its own term has applied, a leader does not know what is committed: then all of its log has to be waited for. */
+  #soleIndex(): number | undefined {
+    const { voters, votersOutgoing } = this.#conf;
+    if (voters.length !== 1 || voters[0] !== this.self || votersOutgoing.length > 0 || this.#soft.role !== "leader") return undefined;
+    const status = this.#node.status();
+    return this.#options.store.appliedTerm === status.term ? status.commit : status.lastIndex;
+  }
+
+  #softChanged(state: SoftState): void {
+    const before = this.#soft;
+    this.#soft = state;
+    if (state.leader !== 0 && state.leader !== before.leader) {
+      this.#elections += 1;
+      this.#options.logger.info({ leader: state.leader, term: this.#node.status().term }, "a leader was found");
+    }
+    if (state.role !== before.role) {
+      if (state.role === "leader" || before.role === "leader") this.#loop.roleChanged();
+      this.#configured.emit();
+    }
+    if (state.leader === before.leader && state.role === before.role) return;
+    this.#proposals.leaderChanged();
+    this.#reads.leaderChanged();
+  }
+
+  #cutOffChanged(cutOff: boolean): void {
+    this.#options.logger.warn({}, cutOff ? "cut off: no contact with a majority of voters" : "back in contact with a majority of voters");
+    if (!cutOff) return;
+    this.#proposals.cutOff();
+    this.#reads.cutOff();
+  }
+
+  #applyConfChange(data: Uint8Array | undefined): ConfState {
+    this.#conf = this.#node.applyConfChange(data);
+    return this.#conf;
+  }
+
+  #afterBatch(batch: Parameters<ApplierOptions["applied"]>[0]): void {
+    if (this.#stopped) return;
+    this.catalog.changed(batch.keys);
+    for (const reply of batch.replies) this.#node.step(reply);
+    for (const { index, command, outcome } of batch.commands) this.#applied.emit({ index, command, outcome });
+    this.#proposals.applied(batch.commands);
+    this.#reads.applied(batch.index);
+    if (batch.confChanged) this.#configured.emit();
+    this.#loop.process();
+  }
+
+  #afterInstall(): void {
+    const { store } = this.#options;
+    this.#conf = store.confState;
+    this.catalog.replaced();
+    this.#installed.emit(store.appliedIndex);
+    this.#reads.applied(store.appliedIndex);
+    this.#configured.emit();
+  }
+
+  #stop(): void {
+    this.#stopped = true;
+    this.#stopTicks?.();
+    this.#loop.stop();
+    this.#snapshots.stop();
+    this.#proposals.stop();
+    this.#reads.stop();
+  }
+
+  /** Ends the node's part: `error` goes to `fatal`, once. */
+  fail(error: Error): void {
+    if (this.#stopped) return;
+    this.#options.logger.error({ error: String(error) }, error.message);
+    this.#stop();
+    this.#options.fatal(error);
+  }
+}

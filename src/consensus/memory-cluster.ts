@@ -1,0 +1,107 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { systemClock } from "../core/clock.ts";
+import { silentLog } from "../core/log.ts";
+import type { RaftId } from "../core/peer.ts";
+import { seededRandom } from "../core/random.ts";
+import type { Command } from "../metadata/commands.ts";
+import { factsOf, SECRET_HASH } from "../metadata/scenario.ts";
+import type { Driver } from "./driver.ts";
+import { MemoryNetwork } from "./memory-transport.ts";
+import { openConsensus } from "./open.ts";
+import type { Timing } from "./timing.ts";
+
+/** Elections take 200 to 400 ms here. */
+const FAST: Partial<Timing> = { tickMs: 20, resendMs: 200, readRoundMs: 200, clockTickMs: 1_000 };
+
+/** Nodes with real logs and catalogs in one process, over a network whose links can be cut. For tests. */
+export class MemoryCluster {
+  readonly network = new MemoryNetwork({ clock: systemClock, random: seededRandom(7), delayMsMax: 1 });
+  readonly nodes = new Map<RaftId, Driver>();
+  readonly failures: Error[] = [];
+  readonly #root: string;
+  readonly #timing: Partial<Timing>;
+
+  private constructor(root: string, timing: Partial<Timing>) {
+    this.#root = root;
+    this.#timing = { ...FAST, ...timing };
+  }
+
+  /** Nodes 1 to `voters`, which make a cluster; it is initialised with node 1 as its member and the others added. */
+  static async create(voters: number, timing: Partial<Timing> = {}): Promise<MemoryCluster> {
+    const cluster = new MemoryCluster(await mkdtemp(join(tmpdir(), "cluster-")), timing);
+    const ids = Array.from({ length: voters }, (_, at) => at + 1);
+    await Promise.all(ids.map((id) => cluster.open(id, ids)));
+    if (voters > 0) {
+      const leader = await cluster.leader();
+      await leader.propose({ type: "cluster.init", clusterId: "test", publicKey: new Uint8Array(4), member: factsOf(1) });
+    }
+    return cluster;
+  }
+
+  folder(id: RaftId): string {
+    return join(this.#root, `n${id}`);
+  }
+
+  /** Opens a node on its folder; without `voters` it waits to be told by a leader. */
+  async open(id: RaftId, voters?: readonly RaftId[]): Promise<Driver> {
+    const driver = await openConsensus({
+      folder: this.folder(id),
+      raftId: id,
+      bootstrap: voters === undefined ? undefined : { voters },
+      transport: this.network.transport(id),
+      clock: systemClock,
+      random: seededRandom(id * 7919 + this.nodes.size),
+      log: silentLog,
+      fatal: (error) => this.failures.push(error),
+      timing: this.#timing,
+    });
+    this.nodes.set(id, driver);
+    return driver;
+  }
+
+  async stop(id: RaftId): Promise<void> {
+    const driver = this.node(id);
+    this.nodes.delete(id);
+    await driver.close();
+  }
+
+  node(id: RaftId): Driver {
+    const driver = this.nodes.get(id);
+    if (driver === undefined) throw new Error(`node ${id} is not open`);
+    return driver;
+  }
+
+  /** The node that leads and that the nodes of `among` follow. */
+  async leader(among: readonly RaftId[] = [...this.nodes.keys()]): Promise<Driver> {
+    let found: Driver | undefined;
+    await this.until(among, () => {
+      found = among.map((id) => this.node(id)).find((node) => node.leads());
+      return found !== undefined && among.every((id) => this.node(id).status().leader === found?.self);
+    });
+    return found as Driver;
+  }
+
+  async followers(): Promise<readonly Driver[]> {
+    const leader = await this.leader();
+    return [...this.nodes.values()].filter((node) => node !== leader);
+  }
+
+  /** Looks again with each tick: elections and contact have no event that everyone sees. */
+  async until(_among: readonly RaftId[], holds: () => boolean): Promise<void> {
+    while (!holds()) await new Promise<void>((resolve) => setTimeout(resolve, 5));
+  }
+
+  async close(): Promise<void> {
+    // All at once would hand leadership from one to the next.
+    for (const node of this.nodes.values()) node.fail(new Error("the test is over"));
+    await Promise.all([...this.nodes.values()].map((node) => node.close()));
+    await rm(this.#root, { recursive: true, force: true });
+  }
+}
+
+/** A command whose effect can be counted: one more token. */
+export function tokenCommand(id: string): Command {
+  return { type: "token.create", id, hash: SECRET_HASH, uses: 1, ttlMs: 600_000 };
+}

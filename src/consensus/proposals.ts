@@ -1,0 +1,266 @@
+import type { Clock } from "../core/clock.ts";
+import { OciError } from "../core/errors.ts";
+import type { RaftId } from "../core/peer.ts";
+import type { Random } from "../core/random.ts";
+import { COMMAND_VERSION, type Command, type Outcome } from "../metadata/commands.ts";
+import { encodeEnvelope } from "../metadata/entry.ts";
+import type { AppliedCommand } from "./applier.ts";
+import { isSessionless } from "./sessionless.ts";
+import type { Timing } from "./timing.ts";
+
+export interface ProposeOptions {
+  readonly signal?: AbortSignal;
+  readonly deadlineMs?: number;
+  readonly principal?: string;
+}
+
+export interface ProposalsOptions {
+  readonly self: RaftId;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly timing: Timing;
+  /** Hands envelopes to the leader, this node or another. @returns false where none is known or it takes none now */
+  readonly submit: (envelopes: readonly Uint8Array[]) => boolean;
+  readonly cutOff: () => boolean;
+}
+
+interface Pending {
+  readonly command: Command;
+  readonly principal: string | undefined;
+  readonly deadlineAt: number;
+  readonly resolve: (outcome: Outcome) => void;
+  readonly reject: (error: unknown) => void;
+  readonly cleanUp: () => void;
+  /** Set when it is admitted. */
+  key: string;
+  sequence: number;
+  envelope: Uint8Array | undefined;
+  /** 0: to be sent as soon as there is a leader. */
+  resendAt: number;
+  attempts: number;
+  settled: boolean;
+}
+
+/** Below the window of `apply`, so that no retry ever falls out of it. */
+const WINDOW = 1_000;
+/** Sent again after one, two, four, four.. times `resendMs`. */
+const ATTEMPTS_SLOWEST = 2;
+
+/**
+ * What this node has proposed and not seen applied. Each goes out under one (session, sequence) as often as it takes, so that
+ * it applies once (G8), and is answered when it has applied on this node.
+ */
+export class Proposals {
+  readonly #options: ProposalsOptions;
+  readonly #pending = new Map<string, Pending>();
+  readonly #queue: Pending[] = [];
+  #pendingBytes = 0;
+  #session: number | undefined;
+  #opening = false;
+  #openAt = 0;
+  #sequence = 0;
+  #stopped: OciError | undefined;
+
+  constructor(options: ProposalsOptions) {
+    this.#options = options;
+  }
+
+  get waiting(): number {
+    return this.#pending.size + this.#queue.length;
+  }
+
+  propose(command: Command, options: ProposeOptions = {}): Promise<Outcome> {
+    const { signal } = options;
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
+    if (this.#options.cutOff()) return Promise.reject(cutOffError());
+    return new Promise<Outcome>((resolve, reject) => {
+      const abort = (): void => this.#settle(pending, () => reject(signal?.reason));
+      const pending: Pending = {
+        command,
+        principal: options.principal,
+        deadlineAt: this.#now() + (options.deadlineMs ?? this.#options.timing.deadlineMs),
+        resolve,
+        reject,
+        cleanUp: () => signal?.removeEventListener("abort", abort),
+        key: "",
+        sequence: 0,
+        envelope: undefined,
+        resendAt: 0,
+        attempts: 0,
+        settled: false,
+      };
+      signal?.addEventListener("abort", abort, { once: true });
+      // What needs no session does not wait behind what waits for one.
+      if (isSessionless(command.type)) this.#queue.unshift(pending);
+      else this.#queue.push(pending);
+      this.pump();
+    });
+  }
+
+  /** Admits what fits and sends what is due. */
+  pump(): void {
+    const sent: Pending[] = [];
+    for (let next = this.#queue[0]; next !== undefined && this.#fits(next); next = this.#queue[0]) {
+      this.#queue.shift();
+      if (this.#admit(next)) sent.push(next);
+    }
+    this.#send(sent);
+  }
+
+  /** Whoever was taken for the leader is none: all is sent again with the next tick. */
+  refused(): void {
+    for (const pending of this.#pending.values()) {
+      pending.resendAt = 0;
+      pending.attempts = 0;
+    }
+  }
+
+  /** The leader may be another: all that is unanswered is sent again. */
+  leaderChanged(): void {
+    this.refused();
+    this.tick();
+  }
+
+  tick(): void {
+    const now = this.#now();
+    for (const pending of [...this.#pending.values(), ...this.#queue]) {
+      if (now >= pending.deadlineAt) this.#settle(pending, () => pending.reject(deadlineError(pending.command)));
+    }
+    this.#send([...this.#pending.values()].filter(({ resendAt }) => now >= resendAt));
+    this.pump();
+  }
+
+  applied(commands: readonly AppliedCommand[]): void {
+    for (const { session, sequence, outcome } of commands) {
+      const pending = this.#pending.get(`${session}:${sequence}`);
+      if (pending === undefined) continue;
+      if (outcome.refused === "session" && pending.key === `${this.#session}:${pending.sequence}`) this.#sessionEnded();
+      if (outcome.refused === "session") this.#settle(pending, () => pending.reject(sessionError()));
+      else this.#settle(pending, () => pending.resolve(outcome));
+    }
+    if (this.#queue.length > 0) this.pump();
+  }
+
+  /** Nobody waits for an answer that cannot come. */
+  cutOff(): void {
+    this.#rejectAll(cutOffError());
+  }
+
+  stop(): void {
+    this.#stopped = new OciError("UNAVAILABLE", "This node is stopping.", { retryAfterSeconds: 1 });
+    this.#rejectAll(this.#stopped);
+  }
+
+  #rejectAll(error: OciError): void {
+    for (const pending of [...this.#pending.values(), ...this.#queue]) this.#settle(pending, () => pending.reject(error));
+  }
+
+  #fits(pending: Pending): boolean {
+    const { proposalsMax, proposalBytesMax } = this.#options.timing;
+    if (this.#pending.size >= proposalsMax || this.#pendingBytes >= proposalBytesMax) return false;
+    if (isSessionless(pending.command.type)) return true;
+    if (this.#session === undefined) {
+      this.#openSession();
+      return false;
+    }
+    return this.#sequence - this.#lowest() < WINDOW;
+  }
+
+  /** Gives it its place in the session. @returns false where it was refused at once */
+  #admit(pending: Pending): boolean {
+    const { command, principal } = pending;
+    const sessionless = isSessionless(command.type);
+    const session = sessionless ? 0 : (this.#session ?? 0);
+    pending.sequence = sessionless ? Math.floor(this.#options.random.float() * 2 ** 48) : this.#sequence;
+    const lowest = sessionless ? 0 : this.#lowest();
+    try {
+      pending.envelope = encodeEnvelope({ v: COMMAND_VERSION, session, sequence: pending.sequence, lowest, principal, command });
+    } catch (error) {
+      this.#settle(pending, () => pending.reject(error));
+      return false;
+    }
+    if (!sessionless) this.#sequence += 1;
+    pending.key = `${session}:${pending.sequence}`;
+    this.#pending.set(pending.key, pending);
+    this.#pendingBytes += pending.envelope.byteLength;
+    return true;
+  }
+
+  /** Sequences are admitted in order, so the first that is still there is the lowest. */
+  #lowest(): number {
+    for (const { key, sequence } of this.#pending.values()) if (key.startsWith(`${this.#session}:`)) return sequence;
+    return this.#sequence;
+  }
+
+  #send(pending: readonly Pending[]): void {
+    if (pending.length === 0) return;
+    const submitted = this.#options.submit(pending.map(({ envelope }) => envelope!));
+    const now = this.#now();
+    for (const each of pending) {
+      each.resendAt = submitted ? now + this.#options.timing.resendMs * 2 ** Math.min(each.attempts, ATTEMPTS_SLOWEST) : 0;
+      if (submitted) each.attempts += 1;
+    }
+  }
+
+  #openSession(): void {
+    if (this.#opening || this.#now() < this.#openAt) return;
+    this.#opening = true;
+    this.#openAt = this.#now() + this.#options.timing.readRoundMs;
+    // In a turn of its own: whoever pumps is looking at the queue.
+    queueMicrotask(() => this.#open());
+  }
+
+  #open(): void {
+    this.propose({ type: "session.open", raftId: this.#options.self })
+      .then(
+        ({ value }) => {
+          this.#session = value;
+          this.#sequence = 0;
+          // Not a member (yet): the next tick asks again, until the deadlines of those that wait.
+        },
+        () => undefined,
+      )
+      .finally(() => {
+        this.#opening = false;
+        if (this.#session !== undefined) this.pump();
+      });
+  }
+
+  /** Its time has passed, or the state has been replaced: those that come are proposed under a new one. */
+  #sessionEnded(): void {
+    this.#session = undefined;
+  }
+
+  #settle(pending: Pending, answer: () => void): void {
+    if (pending.settled) return;
+    pending.settled = true;
+    pending.cleanUp();
+    if (this.#pending.delete(pending.key)) this.#pendingBytes -= pending.envelope?.byteLength ?? 0;
+    else {
+      const at = this.#queue.indexOf(pending);
+      if (at >= 0) this.#queue.splice(at, 1);
+    }
+    answer();
+  }
+
+  #now(): number {
+    return this.#options.clock.monotonicMs();
+  }
+}
+
+function cutOffError(): OciError {
+  return new OciError("UNAVAILABLE", "This node has no contact with a majority of the cluster, so nothing can be written here now.", {
+    retryAfterSeconds: 2,
+  });
+}
+
+function deadlineError(command: Command): OciError {
+  const message = `The cluster did not answer ${command.type} in time. It may still be done; asking again is safe.`;
+  return new OciError("UNAVAILABLE", message, { retryAfterSeconds: 1 });
+}
+
+function sessionError(): OciError {
+  const message = "The session of this node had ended before its command arrived. Whether it was done is not known; ask again.";
+  return new OciError("UNAVAILABLE", message, { retryAfterSeconds: 1 });
+}

@@ -1,0 +1,169 @@
+import type { RaftId } from "../core/peer.ts";
+import { stampEntry } from "../metadata/entry.ts";
+import type { RawNode } from "../raft/raw-node.ts";
+import type { Message, ReadState, Ready, SnapshotMessage, SoftState, StorageAppend, StorageReply } from "../raft/types.ts";
+import type { Applier } from "./applier.ts";
+import type { Fatal } from "./errors.ts";
+import type { RaftLog } from "./store.ts";
+import type { PeerMessage, Transport } from "./transport.ts";
+
+export interface ReadyLoopOptions {
+  readonly self: RaftId;
+  readonly node: RawNode;
+  readonly log: RaftLog;
+  readonly applier: Applier;
+  readonly transport: Transport;
+  readonly monotonicMs: () => number;
+  /** Runs in a later turn of the event loop, so that all inputs that are there by then share one Ready. */
+  readonly defer: (run: () => void) => void;
+  readonly appendBytes: number;
+  readonly fatal: Fatal;
+  readonly soft: (state: SoftState) => void;
+  readonly reads: (states: readonly ReadState[]) => void;
+  readonly sendSnapshot: (message: SnapshotMessage) => void;
+}
+
+/** Proposals that wait for the core, in bytes: beyond them they are dropped, and their proposers send again. */
+const LOCAL_BYTES_MAX = 64 * 2 ** 20;
+
+/**
+ * Takes Readys and does their work: messages leave at once, the log writer and the applier work beside the loop, and what
+ * they have done is stepped into the core. So heartbeats are answered while an fsync runs.
+ */
+export class ReadyLoop {
+  readonly #options: ReadyLoopOptions;
+  #local: Uint8Array[] = [];
+  #localBytes = 0;
+  #stampedAt: number | undefined;
+  #scheduled = false;
+  #stopped = false;
+
+  constructor(options: ReadyLoopOptions) {
+    this.#options = options;
+  }
+
+  /** Ms since this leader has stamped an entry. */
+  get idleMs(): number {
+    return this.#options.monotonicMs() - (this.#stampedAt ?? 0);
+  }
+
+  wake(): void {
+    if (this.#scheduled || this.#stopped) return;
+    this.#scheduled = true;
+    this.#options.defer(() => {
+      this.#scheduled = false;
+      this.process();
+    });
+  }
+
+  /** As leader: takes envelopes, its own and those that followers sent on. */
+  take(envelopes: readonly Uint8Array[]): void {
+    for (const envelope of envelopes) {
+      if (this.#localBytes > LOCAL_BYTES_MAX) break;
+      this.#local.push(envelope);
+      this.#localBytes += envelope.byteLength;
+    }
+    this.wake();
+  }
+
+  step(message: Message | StorageReply): void {
+    this.#guard(() => this.#options.node.step(message));
+    this.wake();
+  }
+
+  tick(): void {
+    this.#guard(() => this.#options.node.tick());
+    this.wake();
+  }
+
+  process(): void {
+    this.#guard(() => {
+      const { node } = this.#options;
+      this.#propose();
+      while (!this.#stopped && node.hasReady()) this.#handle(node.ready());
+    });
+  }
+
+  /** A new leader's first stamp is 0; a node that leads no more keeps no proposals. */
+  roleChanged(): void {
+    this.#stampedAt = undefined;
+    this.#local = [];
+    this.#localBytes = 0;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#local = [];
+  }
+
+  #propose(): void {
+    const { node, appendBytes, monotonicMs } = this.#options;
+    while (this.#local.length > 0) {
+      const entries: Uint8Array[] = [];
+      let sizeBytes = 0;
+      const now = monotonicMs();
+      let before = this.#stampedAt ?? now;
+      for (const envelope of this.#local) {
+        if (entries.length > 0 && sizeBytes + envelope.byteLength > appendBytes) break;
+        const stampMs = Math.trunc(now - before);
+        entries.push(stampEntry(stampMs, envelope));
+        before += stampMs;
+        sizeBytes += envelope.byteLength;
+      }
+      // Refused while leadership is handed over or too much is uncommitted: they wait, or go with the leadership.
+      if (node.proposeAll(entries) !== undefined) return;
+      this.#stampedAt = before;
+      for (const envelope of this.#local.splice(0, entries.length)) this.#localBytes -= envelope.byteLength;
+    }
+  }
+
+  #handle(ready: Ready): void {
+    if (ready.softState !== undefined) this.#options.soft(ready.softState);
+    this.#send(ready.messages);
+    if (ready.readStates.length > 0) this.#options.reads(ready.readStates);
+    if (ready.storageAppend !== undefined) this.#store(ready.storageAppend);
+    if (ready.storageApply !== undefined) {
+      this.#options.applier.enqueue({ entries: ready.storageApply.entries, replies: ready.storageApply.responses });
+    }
+  }
+
+  #store(work: StorageAppend): void {
+    const { log } = this.#options;
+    log.append({ hardState: work.hardState, snapshot: work.snapshot?.meta, entries: work.entries }).then(
+      () => {
+        if (this.#stopped) return;
+        const own = work.responses.filter(({ to }) => to === this.#options.self);
+        this.#send(work.responses.filter((response): response is Message => response.to !== this.#options.self));
+        this.#guard(() => {
+          for (const response of own) this.#options.node.step(response);
+        });
+        this.process();
+      },
+      () => undefined, // The log has told `fatal`.
+    );
+  }
+
+  #send(messages: readonly Message[]): void {
+    const byPeer = new Map<RaftId, PeerMessage[]>();
+    for (const message of messages) {
+      if (message.type === "snapshot") {
+        this.#options.sendSnapshot(message);
+        continue;
+      }
+      const list = byPeer.get(message.to);
+      if (list === undefined) byPeer.set(message.to, [{ kind: "raft", message }]);
+      else list.push({ kind: "raft", message });
+    }
+    for (const [to, list] of byPeer) this.#options.transport.send(to, list);
+  }
+
+  #guard(run: () => void): void {
+    if (this.#stopped) return;
+    try {
+      run();
+    } catch (error) {
+      this.#stopped = true;
+      this.#options.fatal(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+}

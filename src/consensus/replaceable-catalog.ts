@@ -1,0 +1,83 @@
+import type { Digest } from "../core/digest.ts";
+import type { RaftId } from "../core/peer.ts";
+import type { RepositoryName, Tag } from "../core/reference.ts";
+import type { BlobRecord } from "../metadata/records.ts";
+import { type AppliedCatalog, createCatalog } from "../metadata/store-catalog.ts";
+import type { CatalogStore } from "../metadata/view.ts";
+
+/** One catalog for its readers, though an installed snapshot replaces everything that was decoded. */
+export class ReplaceableCatalog implements AppliedCatalog {
+  readonly #store: CatalogStore;
+  #current: AppliedCatalog;
+
+  constructor(store: CatalogStore) {
+    this.#store = store;
+    this.#current = createCatalog(store);
+  }
+
+  /** Forgets all that was decoded. */
+  replaced(): void {
+    this.#current = createCatalog(this.#store);
+  }
+
+  changed(keys: readonly string[]) {
+    this.#current.changed(keys);
+  }
+  head() {
+    return this.#current.head();
+  }
+  durability() {
+    return this.#current.durability();
+  }
+  target() {
+    return this.#current.target();
+  }
+  heldOnlyBy(member: RaftId, after: string, limit: number) {
+    return this.#current.heldOnlyBy(member, after, limit);
+  }
+  cluster() {
+    return this.#current.cluster();
+  }
+  time() {
+    return this.#current.time();
+  }
+  members() {
+    return this.#current.members();
+  }
+  member(raftId: RaftId) {
+    return this.#current.member(raftId);
+  }
+  repository(repository: RepositoryName) {
+    return this.#current.repository(repository);
+  }
+  tag(repository: RepositoryName, tag: Tag) {
+    return this.#current.tag(repository, tag);
+  }
+  manifest(repository: RepositoryName, digest: Digest) {
+    return this.#current.manifest(repository, digest);
+  }
+  link(repository: RepositoryName, digest: Digest) {
+    return this.#current.link(repository, digest);
+  }
+  blob(digest: Digest) {
+    return this.#current.blob(digest);
+  }
+  holders(record: BlobRecord) {
+    return this.#current.holders(record);
+  }
+  need() {
+    return this.#current.need();
+  }
+  tags(repository: RepositoryName, after: string, limit: number) {
+    return this.#current.tags(repository, after, limit);
+  }
+  repositories(after: string, limit: number) {
+    return this.#current.repositories(after, limit);
+  }
+  referrers(repository: RepositoryName, subject: Digest, after: string, limit: number) {
+    return this.#current.referrers(repository, subject, after, limit);
+  }
+  shortRecords(after: string, limit: number) {
+    return this.#current.shortRecords(after, limit);
+  }
+}
