@@ -1,7 +1,7 @@
 import { isIPv4, isIPv6 } from "node:net";
 import { multiaddr } from "@multiformats/multiaddr";
 
-const HOST_PORT = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/;
+const HOST_PORT = /^(?:\[([^\]\s]+)\]|([^\s:/[\]]+)):(\d{1,5})$/;
 
 /**
  * The multiaddr of `HOST:PORT` (`127.0.0.1:5101`, `[::1]:5101`, `node-1.example:5101`); a text that is a multiaddr already stays as it is.

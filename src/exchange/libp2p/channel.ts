@@ -41,7 +41,8 @@ export class Channel {
     stream.addEventListener("drain", this.#onDrain);
     stream.addEventListener("close", this.#onClose);
     this.#ended = stream.readableEnded;
-    if (stream.status !== "open") this.#onClosed(undefined);
+    if (stream.status === "closed") this.#onClosed(undefined);
+    if (stream.status === "reset" || stream.status === "aborted") this.#onClosed(new ChannelEnded("the peer reset the stream"));
   }
 
   get closed(): boolean {
