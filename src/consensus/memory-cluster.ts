@@ -76,7 +76,7 @@ export class MemoryCluster {
   /** The node that leads and that the nodes of `among` follow. */
   async leader(among: readonly RaftId[] = [...this.nodes.keys()]): Promise<Driver> {
     let found: Driver | undefined;
-    await this.until(among, () => {
+    await this.until(() => {
       found = among.map((id) => this.node(id)).find((node) => node.leads());
       return found !== undefined && among.every((id) => this.node(id).status().leader === found?.self);
     });
@@ -89,7 +89,7 @@ export class MemoryCluster {
   }
 
   /** Looks again with each tick: elections and contact have no event that everyone sees. */
-  async until(_among: readonly RaftId[], holds: () => boolean): Promise<void> {
+  async until(holds: () => boolean): Promise<void> {
     while (!holds()) await new Promise<void>((resolve) => setTimeout(resolve, 5));
   }
 
