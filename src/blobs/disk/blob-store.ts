@@ -163,8 +163,17 @@ export class DiskBlobStore implements BlobStore {
     } catch (error) {
       throw storageFailure(error, "receiving a blob");
     } finally {
-      await this.fs.unlink(path).catch(() => undefined); // cleared at the next start, if not now
+      await this.release(path, expected.digest).catch(() => undefined); // cleared at the next start, if not now
     }
+  }
+
+  /** Takes one name from bytes that may have others by now: that changes the file's state, but not what is known of its bytes. */
+  async release(path: string, digest: Digest): Promise<void> {
+    await this.#locks.run(digest, async () => {
+      await this.#unlinkIfThere(path);
+      const left = this.copies.get(digest) === undefined ? undefined : await this.#path(digest);
+      if (left !== undefined) this.copies.refresh(digest, left.stat);
+    });
   }
 
   /** A name that nobody else uses, in `staging/`. */

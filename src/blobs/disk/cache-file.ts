@@ -86,7 +86,7 @@ export class CacheFile implements CacheWriter {
     this.#ended = true;
     await Promise.all(this.#running);
     await this.#file.close().catch(() => undefined);
-    await this.#store.fs.unlink(this.#path).catch(() => undefined); // cleared at the next start, if not now
+    await this.#store.release(this.#path, this.#expected.digest).catch(() => undefined); // cleared at the next start, if not now
     this.#onEnd();
   }
 }

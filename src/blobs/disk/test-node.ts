@@ -1,4 +1,4 @@
-import { mkdtemp, open, readdir, rm, stat, utimes } from "node:fs/promises";
+import { mkdtemp, open, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../core/clock.ts";
@@ -35,9 +35,8 @@ export async function filesIn(root: string): Promise<string[]> {
     .sort();
 }
 
-/** Flips one bit; with `sly`, the time of the last write is set back. */
-export async function flipBit(path: string, offset: number, sly = false): Promise<void> {
-  const before = await stat(path);
+/** Flips one bit. */
+export async function flipBit(path: string, offset: number): Promise<void> {
   const file = await open(path, "r+");
   try {
     const byte = Buffer.alloc(1);
@@ -46,5 +45,4 @@ export async function flipBit(path: string, offset: number, sly = false): Promis
   } finally {
     await file.close();
   }
-  if (sly) await utimes(path, before.atime, before.mtime);
 }

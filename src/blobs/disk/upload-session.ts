@@ -1,5 +1,4 @@
 import { algorithmOf, type Digest } from "../../core/digest.ts";
-import { systemCode } from "../../core/errors.ts";
 import { abortable } from "../abortable.ts";
 import type { BlobFacts } from "../blob-store.ts";
 import { factsOf } from "../facts.ts";
@@ -236,9 +235,7 @@ export class UploadSession {
     this.#small = undefined;
     this.#journalLength = await writeLine(this.#store.fs, this.paths.journal, this.#journalLength, { offset: this.offset, digest });
     await this.#makeNameDurable();
-    await this.#store.fs.unlink(this.paths.data).catch((error: unknown) => {
-      if (systemCode(error) !== "ENOENT") throw error;
-    });
+    await this.#store.release(this.paths.data, digest);
   }
 
   async remove(): Promise<void> {
