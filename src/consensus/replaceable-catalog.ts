@@ -74,6 +74,9 @@ export class ReplaceableCatalog implements AppliedCatalog {
   repositories(after: string, limit: number) {
     return this.#current.repositories(after, limit);
   }
+  repositoriesLinking(digest: Digest, after: string, limit: number) {
+    return this.#current.repositoriesLinking(digest, after, limit);
+  }
   referrers(repository: RepositoryName, subject: Digest, after: string, limit: number) {
     return this.#current.referrers(repository, subject, after, limit);
   }

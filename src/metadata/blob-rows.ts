@@ -2,7 +2,7 @@ import type { Digest } from "../core/digest.ts";
 import type { RaftId } from "../core/peer.ts";
 import type { RepositoryName } from "../core/reference.ts";
 import type { Draft } from "./draft.ts";
-import { blobKey, condemnedKey, holderKey, idleKey, linkKey, unlinkedKey, usageKey, widthKey } from "./keys.ts";
+import { blobKey, condemnedKey, holderKey, idleKey, linkedKey, linkKey, unlinkedKey, usageKey, widthKey } from "./keys.ts";
 import type { ApplyContext } from "./policy.ts";
 import type { BlobRecord, CatalogTime, Link } from "./records.ts";
 import { BLOB, LINK, type LinkRow, USAGE } from "./rows.ts";
@@ -101,10 +101,11 @@ export function writeLinkRow(
   next: Omit<LinkRow, "due">,
 ): void {
   const key = linkKey(repository, digest);
-  const { due: oldDue } = readLinkRow(draft, repository, digest);
+  const { due: oldDue, ...old } = readLinkRow(draft, repository, digest);
   const due = next.present && isUnreferenced(next) ? Math.max(next.lease + 1, next.zeroSince + context.policy.graceMs) : undefined;
   if (oldDue !== undefined && oldDue !== due) draft.remove(idleKey(oldDue, repository, digest));
   if (due !== undefined && oldDue !== due) draft.mark(idleKey(due, repository, digest));
+  moveMark(draft, linkedKey(digest, repository), old.present && !old.hidden, next.present && !next.hidden);
   if (next.present || !isUnreferenced(next)) draft.write(LINK, key, { ...next, due });
   else draft.remove(key);
 }

@@ -39,6 +39,8 @@ export interface Catalog {
   repositories(after: string, limit: number): Promise<readonly RepositoryName[]>;
   /** Manifests whose subject is `subject`, whether or not that is there; sorted by digest, strictly after `after`. */
   referrers(repository: RepositoryName, subject: Digest, after: string, limit: number): Promise<readonly Referrer[]>;
+  /** Repositories in which the digest is visible, sorted by bytes; for a mount that names no source. */
+  repositoriesLinking(digest: Digest, after: string, limit: number): Promise<readonly RepositoryName[]>;
   /** Live records with fewer member copies than `copies` allows, for repair; digests strictly after `after`. */
   shortRecords(after: string, limit: number): Promise<readonly Digest[]>;
 }

@@ -26,6 +26,7 @@ import type { CatalogTime } from "./records.ts";
 // Indexes, for scans alone; `apply` writes and never reads them:
 //   holder/<id> NUL <digest>                    live records that list the copy, also after the member was removed
 //   width/<copies> NUL <digest>                 live records by their number of copies when last written
+//   linked/<digest> NUL <repository>            repositories in which a link shows the digest
 //   gc/idle/<due> NUL <repository> NUL <digest> links without references, by the time from which gc.unlink may take them
 //   gc/unlinked/<digest>                        records without a link
 //   gc/condemned/<digest>                       condemned records
@@ -66,6 +67,8 @@ export const holderPrefix = (id: RaftId): string => `holder/${padded(id)}${NUL}`
 export const holderKey = (id: RaftId, digest: Digest): string => `${holderPrefix(id)}${digest}`;
 export const widthPrefix = (copies: number): string => `width/${padded(copies)}${NUL}`;
 export const widthKey = (copies: number, digest: Digest): string => `${widthPrefix(copies)}${digest}`;
+export const linkedPrefix = (digest: Digest): string => `linked/${digest}${NUL}`;
+export const linkedKey = (digest: Digest, repository: RepositoryName): string => `${linkedPrefix(digest)}${repository}`;
 export const idleKey = (due: CatalogTime, repository: RepositoryName, digest: Digest): string =>
   `gc/idle/${padded(due)}${NUL}${repository}${NUL}${digest}`;
 export const unlinkedKey = (digest: Digest): string => `gc/unlinked/${digest}`;

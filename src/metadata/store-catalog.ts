@@ -10,6 +10,7 @@ import {
   contentKey,
   HEAD_KEY,
   holderPrefix,
+  linkedPrefix,
   linkKey,
   MEMBER_PREFIX,
   manifestKey,
@@ -218,6 +219,12 @@ class StoreCatalog implements AppliedCatalog {
     return this.#collect(REPOSITORY_PREFIX, after, limit, (name, value) =>
       REPOSITORY.decode(value).manifests > 0 ? (name as RepositoryName) : undefined,
     );
+  }
+
+  async repositoriesLinking(digest: Digest, after: string, limit: number): Promise<readonly RepositoryName[]> {
+    const prefix = linkedPrefix(digest);
+    const rows = await this.#scan(prefix, after, limit);
+    return rows.map(([key]) => key.slice(prefix.length) as RepositoryName);
   }
 
   async referrers(repository: RepositoryName, subject: Digest, after: string, limit: number): Promise<readonly Referrer[]> {
