@@ -1,16 +1,16 @@
 import type { Digest } from "../core/digest.ts";
 import type { RepositoryName } from "../core/reference.ts";
-import type { Context } from "./context.ts";
+import { type Context, within } from "./context.ts";
 import { cutOffError } from "./freshness.ts";
 import { assertAccepted } from "./outcomes.ts";
 import type { Caller } from "./registry.ts";
 
 /**
- * Links the blob into `target`. Without `from`, only what `target` has already is found: there is no index of the repositories that link a digest.
+ * Links the blob into `target`. Without `from`, any repository that shows it will do: until there are users, every caller may read every one.
  * @returns undefined where the client has to upload (http-rules 10)
  */
 export async function mountBlob(
-  { consensus, spreader }: Context,
+  { clock, consensus, limits, spreader }: Context,
   caller: Caller,
   target: RepositoryName,
   digest: Digest,
@@ -19,10 +19,12 @@ export async function mountBlob(
 ): Promise<{ readonly digest: Digest } | undefined> {
   if ((await consensus.barrier(signal)) === "cutOff") throw cutOffError("this node is cut off from the cluster and takes no writes");
   const { catalog } = consensus;
-  const source = catalog.link(target, digest) === undefined ? from : target;
+  const source = catalog.link(target, digest) === undefined ? (from ?? (await catalog.repositoriesLinking(digest, "", 1))[0]) : target;
   const record = source === undefined || catalog.link(source, digest) === undefined ? undefined : catalog.blob(digest);
   if (source === undefined || record?.state !== "live") return undefined;
-  if (catalog.holders(record).length < catalog.need()) await spreader.spreadNow(digest, signal);
+  if (catalog.holders(record).length < catalog.need()) {
+    await within(clock, limits.deadlineMs, signal, (limited) => spreader.spreadNow(digest, limited));
+  }
   const outcome = await consensus.propose({ type: "blob.mount", source, target, digest }, { signal, principal: caller.principal });
   if (outcome.refused === "unknown") return undefined; // it went in the meantime
   assertAccepted(outcome, "BLOB_UNKNOWN", { repository: target, digest });
