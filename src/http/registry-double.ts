@@ -1,5 +1,6 @@
 import { algorithmOf, type Digest, digestOf, parseDigest } from "../core/digest.ts";
 import { OciError } from "../core/errors.ts";
+import { isForeignLayer } from "../core/media-types.ts";
 import type { ByteRange } from "../core/range.ts";
 import type { Reference, RepositoryName, Tag } from "../core/reference.ts";
 import type { ManifestBody, Page, PutManifest, Read, Registry, UploadChunk } from "../registry/registry.ts";
@@ -235,10 +236,13 @@ function parse(put: PutManifest): Parsed {
     throw new OciError("MANIFEST_INVALID", "no JSON", {}, error);
   }
   const digestIn = (value: unknown) => parseDigest(String(Object(value).digest ?? ""));
-  const layers = Array.isArray(manifest.layers) ? manifest.layers : [];
+  const layers = (Array.isArray(manifest.layers) ? manifest.layers : []).filter(
+    (layer) => !isForeignLayer(String(Object(layer).mediaType)),
+  );
+  const configType: unknown = Object(manifest.config).mediaType;
   return {
     mediaType: typeof manifest.mediaType === "string" ? manifest.mediaType : "application/vnd.oci.image.manifest.v1+json",
-    artifactType: typeof manifest.artifactType === "string" ? manifest.artifactType : undefined,
+    artifactType: [manifest.artifactType, configType].find((type) => typeof type === "string"),
     annotations: manifest.annotations as Record<string, string> | undefined,
     subject: digestIn(manifest.subject),
     blobs: [manifest.config, ...layers].map(digestIn).filter((digest) => digest !== undefined),

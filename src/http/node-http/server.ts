@@ -1,4 +1,4 @@
-import { chmodSync, lstatSync, readFileSync, rmSync } from "node:fs";
+import { lstatSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
@@ -127,7 +127,6 @@ function listen(server: Server, options: ListenOptions): Promise<void> {
     } finally {
       process.umask(mask);
     }
-    chmodSync(options.socketPath, 0o600);
   });
 }
 
