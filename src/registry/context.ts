@@ -2,6 +2,7 @@ import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Uploads } from "../blobs/uploads.ts";
 import type { Consensus } from "../consensus/consensus.ts";
 import type { Clock } from "../core/clock.ts";
+import { OciError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { PeerId, RaftId } from "../core/peer.ts";
 import type { Random } from "../core/random.ts";
@@ -65,4 +66,22 @@ export function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promi
     });
     signal.addEventListener("abort", onAbort, { once: true });
   });
+}
+
+/** Runs `work` for at most `limitMs`; what it began may go on after. @throws OciError UNAVAILABLE at the deadline, where `work` heeds its signal */
+export async function within<T>(
+  clock: Clock,
+  limitMs: number,
+  signal: AbortSignal,
+  work: (limited: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const deadline = new AbortController();
+  const cancel = clock.after(limitMs, () => {
+    deadline.abort(new OciError("UNAVAILABLE", "the blob is still being copied to enough members; send the request again"));
+  });
+  try {
+    return await work(AbortSignal.any([signal, deadline.signal]));
+  } finally {
+    cancel();
+  }
 }

@@ -4,7 +4,7 @@ import type { RepositoryName, Tag } from "../core/reference.ts";
 import type { Catalog } from "../metadata/catalog.ts";
 import type { Command, Outcome } from "../metadata/commands.ts";
 import type { Edge } from "../metadata/records.ts";
-import { type Context, pause } from "./context.ts";
+import { type Context, pause, within } from "./context.ts";
 import { assertWritable } from "./freshness.ts";
 import { type Described, type ParsedManifest, parseManifest, wrongSize } from "./manifest.ts";
 import { assertAccepted } from "./outcomes.ts";
@@ -13,6 +13,8 @@ import type { Caller, PutManifest } from "./registry.ts";
 type PutCommand = Extract<Command, { type: "manifest.put" }>;
 
 const RETRY_MS = 100;
+/** Blobs spread at once for one manifest. */
+const LANES = 4;
 
 /** Parsed and checked here; whether it may stand is decided in `apply` alone (design.md, "The life of a push", 4). */
 export async function putManifest(
@@ -94,25 +96,46 @@ function commandOf(
   };
 }
 
-/** A blob that is short of copies is spread at once and the put tried again, within `http.deadline`; a sparse image waives what is missing. */
+/** Blobs that are short of copies are spread at once and the put tried again, within `http.deadline`; a sparse image waives what is missing. */
 async function proposePut(context: Context, caller: Caller, first: PutCommand, signal: AbortSignal): Promise<Outcome> {
-  const { clock, consensus, limits, spreader } = context;
+  const { clock, consensus, limits } = context;
   const untilMs = clock.monotonicMs() + limits.deadlineMs;
   let command: PutCommand = context.allowsSparse(first.repository) ? waiveMissing(consensus.catalog, { ...first, sparse: true }) : first;
   for (;;) {
     const outcome = await propose(context, command, caller, signal);
     const { refused, digest } = outcome;
-    if (digest === undefined || clock.monotonicMs() > untilMs) return outcome;
+    const leftMs = untilMs - clock.monotonicMs();
+    if (digest === undefined || leftMs <= 0) return outcome;
     if (refused === "missing" && command.sparse === true) {
       const waived = waive(command, (edge) => edge.digest === digest);
       if (waived === command) return outcome;
       command = waived;
     } else if (refused === "need") {
-      await spreader.spreadNow(digest, signal);
-      // the record may have been short again by the time the put applied: membership is changing
-      await pause(clock, RETRY_MS, signal);
+      await within(clock, leftMs, signal, (limited) => spreadShort(context, command, digest, limited));
     } else return outcome;
   }
+}
+
+/** All that are short as this node sees it, and the one that was refused: one refusal names one. */
+async function spreadShort(
+  { clock, consensus, spreader }: Context,
+  command: PutCommand,
+  refused: Digest,
+  signal: AbortSignal,
+): Promise<void> {
+  const { catalog } = consensus;
+  const isShort = ({ digest, kind }: Edge): boolean => {
+    const record = kind === "blob" ? catalog.blob(digest) : undefined;
+    return record?.state === "live" && catalog.holders(record).length < catalog.need();
+  };
+  const short = command.references.filter(isShort).map((edge) => edge.digest);
+  // refused, and not short any more: another has spread it, or the membership is changing
+  if (short.length === 0) await pause(clock, RETRY_MS, signal);
+  const queue = [...new Set(short.length === 0 ? [refused] : short)];
+  const lane = async (): Promise<void> => {
+    for (let digest = queue.shift(); digest !== undefined; digest = queue.shift()) await spreader.spreadNow(digest, signal);
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
 }
 
 async function propose({ consensus }: Context, command: PutCommand, { principal }: Caller, signal: AbortSignal): Promise<Outcome> {

@@ -1,5 +1,5 @@
 import type { BlobStore } from "../blobs/blob-store.ts";
-import type { CorruptBlobError } from "../blobs/corrupt-blob.ts";
+import { CorruptBlobError } from "../blobs/corrupt-blob.ts";
 import type { Applied } from "../consensus/consensus.ts";
 import type { Digest } from "../core/digest.ts";
 import { OciError } from "../core/errors.ts";
@@ -10,7 +10,7 @@ import type { BlobRecord, Member } from "../metadata/records.ts";
 import { type Commit, newCommit } from "./commit-id.ts";
 import { Spread, type SpreadContext } from "./spread.ts";
 
-export interface RepairOptions extends Omit<SpreadContext, "onCorrupt"> {
+export interface RepairOptions extends SpreadContext {
   readonly blobs: BlobStore;
   readonly random: Random;
   readonly self: { readonly peerId: PeerId; readonly raftId: RaftId };
@@ -47,7 +47,7 @@ export class Repair {
 
   constructor(options: RepairOptions) {
     this.#options = options;
-    this.#context = { ...options, onCorrupt: (error) => void this.#quarantine(error) };
+    this.#context = options;
     this.#stops = [
       options.consensus.onApplied((applied) => this.#hear(applied)),
       options.clock.every(options.periodMs ?? PERIOD_MS, () => this.wake()),
@@ -161,15 +161,6 @@ export class Repair {
     void this.#giveUp(digest);
   }
 
-  async #quarantine({ digest, message }: CorruptBlobError): Promise<void> {
-    try {
-      await this.#options.blobs.quarantine(digest, message);
-      this.reportBad(digest);
-    } catch (error) {
-      this.#options.log.error({ digest, error }, "a bad copy could not be quarantined");
-    }
-  }
-
   async #giveUp(digest: Digest): Promise<void> {
     const { blobs, consensus, log, self } = this.#options;
     try {
@@ -252,13 +243,31 @@ export class Repair {
   }
 
   async #heal(digest: Digest): Promise<void> {
-    const { log, stopping } = this.#options;
+    const { consensus, log, stopping } = this.#options;
+    const before = consensus.catalog.blob(digest)?.copies;
     try {
       await this.spreadNow(digest, stopping);
     } catch (error) {
       if (stopping.aborted) throw error;
       const known = error instanceof OciError ? error.code : error;
       log.warn({ digest, error: known }, "a record stays short of copies: it is tried again with the next pass");
+    }
+    if (consensus.catalog.blob(digest)?.copies === before) await this.#verify(digest, stopping);
+  }
+
+  /** Nobody took the copy: it may be this one that is bad, and a target does not say why it refuses (G6). */
+  async #verify(digest: Digest, signal: AbortSignal): Promise<void> {
+    const { blobs, log } = this.#options;
+    const local = await blobs.stat(digest);
+    if (local === undefined) return this.#giveUp(digest);
+    try {
+      for await (const _ of blobs.open(digest, { start: 0, end: local.sizeBytes }, signal));
+    } catch (error) {
+      if (!(error instanceof CorruptBlobError)) return;
+      log.error({ digest, error }, "a copy on this node is bad: it is quarantined and healed from the others");
+      await blobs.quarantine(digest, error.message);
+      this.#bad.add(digest);
+      await this.#giveUp(digest);
     }
   }
 }

@@ -1,4 +1,3 @@
-import { CorruptBlobError } from "../blobs/corrupt-blob.ts";
 import type { Consensus } from "../consensus/consensus.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Digest } from "../core/digest.ts";
@@ -23,8 +22,6 @@ export interface SpreadContext {
   readonly deadlineMs: number;
   /** Aborts when the node stops. */
   readonly stopping: AbortSignal;
-  /** The copy here proved bad while it was read. */
-  readonly onCorrupt: (error: CorruptBlobError) => void;
 }
 
 export interface Spreading {
@@ -80,7 +77,6 @@ export class Spread {
       .catch((error: unknown) => {
         if (this.#work.signal.aborted || context.stopping.aborted) return;
         context.log.error({ digest: blob.digest, error }, "a blob could not be spread");
-        if (error instanceof CorruptBlobError) context.onCorrupt(error);
       })
       .finally(() => this.#enough.resolve(this.#copies.size >= this.#need));
   }

@@ -121,13 +121,13 @@ export class TestCluster {
     const consensus = new NodeConsensus(this.shared, raftId);
     const exchange = this.hub.connect(peerId, blobs);
     const common = { consensus, blobs, exchange, clock, random: seededRandom(number), log: silentLog, self: { peerId, raftId } };
-    const repair = new Repair({ ...common, copies: 3, deadlineMs: this.#options.limits?.deadlineMs ?? 0, stopping: this.#stopping.signal });
+    const repair = new Repair({ ...common, copies: 3, deadlineMs: 0, stopping: this.#stopping.signal });
     const settling = startSettling({ consensus, blobs, clock, log: silentLog, self: raftId });
     const registry = createRegistry({
       ...common,
       uploads,
       spreader: repair,
-      limits: { deadlineMs: 0, ownerWaitMs: 0, ...this.#options.limits },
+      limits: { ownerWaitMs: 0, ...this.#options.limits },
       ...(this.#options.sparse === undefined ? {} : { allowsSparse: this.#options.sparse }),
     });
     const node = { raftId, peerId, consensus, blobs, uploads, registry, repair, settling };

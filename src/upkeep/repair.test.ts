@@ -1,0 +1,140 @@
+import { afterEach, expect, test } from "vitest";
+import { NEVER, pushBlob, TestCluster, type TestClusterOptions } from "../../test/registry/cluster.ts";
+import { type Digest, digestOf } from "../core/digest.ts";
+import type { RepositoryName } from "../core/reference.ts";
+
+const REPOSITORY = "team/app" as RepositoryName;
+const BYTES = Buffer.from("bytes to keep");
+const DIGEST = digestOf(BYTES);
+
+let cluster: TestCluster | undefined;
+afterEach(() => cluster?.stop());
+
+async function start(options: TestClusterOptions): Promise<TestCluster> {
+  cluster = await TestCluster.start(options);
+  return cluster;
+}
+
+function copies(digest: Digest = DIGEST): readonly number[] {
+  return [...(cluster?.shared.catalog.blob(digest)?.copies ?? [])].sort((a, b) => a - b);
+}
+
+/** Until nothing is left to do: a pass wakes others. */
+async function passes(): Promise<void> {
+  for (let round = 0; round < 8; round += 1) {
+    for (const { repair } of cluster?.nodes ?? []) repair.wake();
+    await cluster?.idle();
+  }
+}
+
+test("growth: records of a cluster that was smaller are spread to the nodes that join", async () => {
+  const { nodes, shared } = await start({ nodes: 1 });
+  const digests: Digest[] = [];
+  for (let n = 0; n < 20; n += 1) digests.push(await pushBlob(nodes[0]!, REPOSITORY, Buffer.from(`blob ${n}`)));
+  await cluster?.join();
+  await cluster?.join();
+  await passes();
+  for (const digest of digests) expect(copies(digest)).toHaveLength(3);
+  expect(await shared.catalog.shortRecords("", 10)).toEqual([]);
+  for (const node of nodes) for (const digest of digests) expect((await node.blobs.stat(digest))?.settled).toBe(true);
+});
+
+test("a copy whose target was away at the push is made when it is back", async () => {
+  const { nodes, hub } = await start({ nodes: 3 });
+  hub.cut(nodes[2]!.peerId);
+  await pushBlob(nodes[0]!, REPOSITORY, BYTES);
+  await passes();
+  expect(copies()).toHaveLength(2);
+  hub.heal(nodes[2]!.peerId);
+  await passes();
+  expect(copies()).toHaveLength(3);
+});
+
+test("a removed member's copies are made again elsewhere, by the holders that are left", async () => {
+  const { nodes } = await start({ nodes: 4, copies: 2, acks: 2 });
+  await pushBlob(nodes[0]!, REPOSITORY, BYTES);
+  await cluster?.idle();
+  const [, second] = copies() as [number, number];
+  const away = nodes.find((node) => node.raftId === second)!;
+  cluster?.hub.cut(away.peerId);
+  await cluster?.apply({ type: "member.remove", raftId: second });
+  await passes();
+  expect(copies()).toHaveLength(2);
+  expect(copies()).not.toContain(second);
+});
+
+test("of the holders the lowest that is connected acts alone; where that does not help, the next one does too", async () => {
+  const { nodes, hub, shared } = await start({ nodes: 4, copies: 3, acks: 2 });
+  for (const node of nodes.slice(2)) hub.cut(node.peerId);
+  await pushBlob(nodes[0]!, REPOSITORY, BYTES);
+  await cluster?.idle();
+  const [low, high] = [nodes[0]!, nodes[1]!];
+  expect(copies()).toEqual([low.raftId, high.raftId]);
+  low.repair.stop();
+  high.consensus.proposed.length = 0;
+  for (const node of nodes.slice(2)) hub.heal(node.peerId);
+  for (let pass = 1; pass <= 6 && copies().length < 3; pass += 1) {
+    expect(high.consensus.proposed.filter(({ type }) => type === "copy.add")).toEqual([]);
+    high.repair.wake();
+    await high.repair.idle();
+  }
+  expect(copies()).toHaveLength(3);
+  expect(await shared.catalog.shortRecords("", 10)).toEqual([]);
+});
+
+test("spreadNow through a node without a copy brings the bytes here first; callers share the work", async () => {
+  const { nodes } = await start({ nodes: 1 });
+  await pushBlob(nodes[0]!, REPOSITORY, BYTES);
+  nodes[0]!.repair.stop();
+  const second = await cluster!.join();
+  second.repair.stop();
+  await Promise.all([second.repair.spreadNow(DIGEST, NEVER), second.repair.spreadNow(DIGEST, NEVER)]);
+  expect(copies()).toEqual([1, second.raftId]);
+  expect(second.consensus.proposed.filter(({ type }) => type === "copy.add")).toHaveLength(1);
+  await cluster?.idle();
+  expect((await second.blobs.stat(DIGEST))?.settled).toBe(true);
+});
+
+test("spreadNow says UNAVAILABLE where too few can be reached, and heeds the signal of the one who waits", async () => {
+  const { nodes, hub } = await start({ nodes: 1 });
+  await pushBlob(nodes[0]!, REPOSITORY, BYTES);
+  const { repair } = nodes[0]!;
+  repair.stop();
+  const second = await cluster!.join();
+  second.repair.stop();
+  hub.cut(second.peerId);
+  await expect(repair.spreadNow(DIGEST, NEVER)).rejects.toMatchObject({ code: "UNAVAILABLE", detail: { need: 2, copies: 1 } });
+  await expect(repair.spreadNow(DIGEST, AbortSignal.abort())).rejects.toMatchObject({ name: "AbortError" });
+});
+
+test("G6: a copy that proves bad while it is sent is quarantined, struck from the record and healed", async () => {
+  const { nodes, hub } = await start({ nodes: 3 });
+  hub.cut(nodes[2]!.peerId);
+  await pushBlob(nodes[0]!, REPOSITORY, BYTES);
+  await cluster?.idle();
+  nodes[0]!.blobs.damage(DIGEST, 0);
+  hub.heal(nodes[2]!.peerId);
+  await passes();
+  expect(copies()).toHaveLength(3);
+  for (const node of nodes) {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of node.blobs.open(DIGEST, { start: 0, end: BYTES.byteLength }, NEVER)) chunks.push(chunk);
+    expect(Buffer.concat(chunks).toString()).toBe(BYTES.toString());
+  }
+});
+
+test("a bad copy that cannot be struck while the node is cut off is struck with a later pass", async () => {
+  const { nodes } = await start({ nodes: 3 });
+  const node = nodes[0]!;
+  await pushBlob(node, REPOSITORY, BYTES);
+  await cluster?.idle();
+  node.consensus.cutOff = true;
+  await node.blobs.quarantine(DIGEST, "bad");
+  node.repair.reportBad(DIGEST);
+  await passes();
+  expect(await node.blobs.stat(DIGEST)).toBeUndefined();
+  node.consensus.cutOff = false;
+  await passes();
+  expect(copies()).toHaveLength(3);
+  expect((await node.blobs.stat(DIGEST))?.settled).toBe(true);
+});
