@@ -121,7 +121,7 @@ export function fuzzRequest(random: Random, sessions: readonly string[]): FuzzRe
   const spoilt = chance(0.08);
   if (spoilt)
     for (let count = pick([1, 2, 8]); count > 0; count -= 1) bytes[Math.floor(random.float() * bytes.byteLength)] = random.bytes(1)[0] ?? 0;
-  return { bytes, isHead: method === "HEAD", spoilt };
+  return { bytes, isHead: bytes.subarray(0, 5).toString("latin1") === "HEAD ", spoilt };
 }
 
 function fuzzTarget(pick: <T>(choices: readonly T[]) => T, chance: (likelihood: number) => boolean, sessions: readonly string[]): string {
