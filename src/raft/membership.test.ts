@@ -191,6 +191,17 @@ test("a new peer counts as active, so that CheckQuorum does not depose the leade
   expect(cluster.node(1).status().role).toBe("follower");
 });
 
+test("a transfer to a peer that is removed meanwhile is given up", () => {
+  const cluster = new MemoryCluster([1, 2, 3]);
+  cluster.elect(1);
+  cluster.isolate(3);
+  cluster.change(1, { changes: [remove(3)] });
+  cluster.node(1).transferLeader(3);
+  expect(cluster.node(1).status().transferee).toBe(3);
+  cluster.settle();
+  expect(cluster.node(1).status().transferee).toBe(0);
+});
+
 test("a configuration change survives its encoding", () => {
   const changes: ConfChange[] = [
     { transition: "auto", changes: [], context: undefined },

@@ -198,3 +198,17 @@ test("a node that lost entries it acknowledged stops rather than serve", () => {
   const cluster = new MemoryCluster([1, 2, 3]);
   expect(() => cluster.node(2).step({ type: "heartbeat", from: 1, to: 2, term: 1, commit: 5, read: 0 })).toThrow(/new identity/);
 });
+
+test("while it probes, a leader ignores rejections of appends other than the last", () => {
+  const cluster = new MemoryCluster([1, 2, 3]);
+  cluster.lose(({ to }) => to === 3);
+  cluster.elect(1);
+  for (const text of ["a", "b"]) cluster.propose(1, text);
+  cluster.settle();
+  const rejection = { type: "appendReply", from: 3, to: 1, term: 1, rejected: true, hintIndex: 0, hintTerm: 0 } as const;
+  expect(cluster.node(1).status().progress.get(3)).toMatchObject({ state: "probe", next: 1, paused: true });
+  cluster.node(1).step({ ...rejection, index: 7 });
+  expect(cluster.node(1).hasReady()).toBe(false);
+  cluster.node(1).step({ ...rejection, index: 0 });
+  expect(cluster.node(1).hasReady()).toBe(true);
+});

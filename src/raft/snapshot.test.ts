@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { MemoryCluster } from "./memory-cluster.ts";
-import type { SnapshotMessage } from "./types.ts";
+import type { SnapshotMessage, StorageReply } from "./types.ts";
 
 const confState = { voters: [1, 2, 3], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
 
@@ -152,4 +152,27 @@ test("committed entries are handed out within their size limit, one by one, as t
   const batches: number[] = [];
   while (node.hasReady()) batches.push(write());
   expect(batches.filter((count) => count > 0)).toEqual([1, 1, 1]);
+});
+
+test("what the size limit cut off waits until the entries before it are acknowledged", () => {
+  const cluster = new MemoryCluster([1], { maxCommittedSizePerReady: 1, asyncStorageWrites: true });
+  const node = cluster.node(1);
+  const { storage } = cluster.member(1);
+  const handedOut: number[] = [];
+  const waiting: StorageReply[] = [];
+  const work = (): void => {
+    const { storageAppend, storageApply } = node.ready();
+    storage.append(storageAppend?.entries ?? []);
+    for (const response of storageAppend?.responses ?? []) node.step(response);
+    handedOut.push(...(storageApply?.entries ?? []).map(({ index }) => index));
+    waiting.push(...(storageApply?.responses ?? []));
+  };
+  node.campaign();
+  work();
+  node.propose(new Uint8Array(1));
+  while (node.hasReady()) work();
+  expect(handedOut).toEqual([1]);
+  for (const response of waiting.splice(0)) node.step(response);
+  while (node.hasReady()) work();
+  expect(handedOut).toEqual([1, 2]);
 });
