@@ -102,14 +102,17 @@ export class BlobFetch {
     const whole = range.start === 0 && range.end === this.#wanted.sizeBytes;
     const last = Math.max(0, Math.ceil(range.end / PIECE_SIZE_BYTES) - 1);
     const claims = new Map<number, Piece>();
+    let begun = false;
     this.#readers += 1;
     try {
       if (whole) this.#cache ??= this.#openCache();
       for (let index = Math.floor(range.start / PIECE_SIZE_BYTES); index <= last; index += 1) {
         const piece = claims.get(index) ?? this.#claim(claims, index, false);
         this.#reached(piece);
-        this.#claimAhead(claims, index, last);
+        if (begun) this.#claimAhead(claims, index, last);
         const bytes = await untilAborted(piece.bytes, signal);
+        if (!begun) this.#claimAhead(claims, index, last); // the first piece has the line to itself: the client waits for its first byte
+        begun = true;
         const stored = whole ? this.#store(index, bytes) : undefined;
         const offset = index * PIECE_SIZE_BYTES;
         yield* chunksOf(bytes, Math.max(0, range.start - offset), Math.min(bytes.byteLength, range.end - offset), signal);

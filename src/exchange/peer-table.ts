@@ -14,7 +14,7 @@ interface PeerRow {
 }
 
 const NEWEST_WEIGHT = 0.3;
-/** What is assumed of a peer that nothing is known of. */
+/** What is assumed where nothing is known of any peer. */
 const UNKNOWN_PIECE_MS = 40;
 const DIAL_MS = 15;
 /** A peer that was slow or failed is asked last for so long. */
@@ -34,9 +34,10 @@ export class PeerTable {
   /** The fastest and least loaded first; those that were slow or failed lately come last. */
   rank(peers: readonly PeerId[], isConnected: (peer: PeerId) => boolean): readonly PeerId[] {
     const now = this.#clock.monotonicMs();
+    const untriedMs = this.expectedMs(peers) ?? UNKNOWN_PIECE_MS; // as good as the best, so that it is tried
     const scored = peers.map((peer) => {
       const row = this.#rows.get(peer);
-      const pieceMs = row?.pieceMs ?? UNKNOWN_PIECE_MS + (row?.rttMs ?? 0);
+      const pieceMs = row?.pieceMs ?? untriedMs + (row?.rttMs ?? 0);
       const dialMs = isConnected(peer) ? 0 : DIAL_MS;
       const suspectMs = row !== undefined && row.suspectUntilMs > now ? 1_000_000 : 0;
       const jitter = 1 + this.#random.float() * 0.1; // else every node would ask the same holder first

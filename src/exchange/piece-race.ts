@@ -34,6 +34,8 @@ interface Attempt {
   readonly controller: AbortController;
   readonly beganMs: number;
   progressMs: number;
+  /** All bytes are here and are being hashed: nothing that another holder could do faster. */
+  complete: boolean;
 }
 
 const ATTEMPTS_PER_PEER = 2;
@@ -109,7 +111,7 @@ class PieceRace {
   async #attempt(peer: PeerId): Promise<void> {
     const { link, peers, clock, verify, lacking } = this.#settings;
     const beganMs = clock.monotonicMs();
-    const attempt: Attempt = { peer, controller: new AbortController(), beganMs, progressMs: beganMs };
+    const attempt: Attempt = { peer, controller: new AbortController(), beganMs, progressMs: beganMs, complete: false };
     const request = this.#settings.request();
     this.#digest = request.digest;
     this.#tries.set(peer, this.#triesOf(peer) + 1);
@@ -121,6 +123,7 @@ class PieceRace {
     try {
       const reply = await link.get(peer, request, onProgress, attempt.controller.signal);
       const tookMs = clock.monotonicMs() - beganMs;
+      attempt.complete = true;
       if (await verify(peer, reply)) {
         peers.delivered(peer, tookMs);
         this.#wonBeganMs = beganMs;
@@ -150,7 +153,8 @@ class PieceRace {
     const { clock, limits } = this.#settings;
     const now = clock.monotonicMs();
     for (const attempt of this.#active) {
-      if (now - attempt.progressMs >= limits.stallMs) attempt.controller.abort(abortError("the holder sent nothing for too long"));
+      if (!attempt.complete && now - attempt.progressMs >= limits.stallMs)
+        attempt.controller.abort(abortError("the holder sent nothing for too long"));
     }
     const allLate = [...this.#active].every((attempt) => this.#isLate(attempt, now));
     if (allLate && this.#candidate() !== undefined) {
@@ -160,6 +164,7 @@ class PieceRace {
   }
 
   #isLate(attempt: Attempt, nowMs: number): boolean {
+    if (attempt.complete) return false;
     const { limits, peers, holders } = this.#settings;
     const patienceMs = limits.hedgeMs / 2 ** this.#hedges;
     if (nowMs - attempt.progressMs >= patienceMs) return true;

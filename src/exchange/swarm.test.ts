@@ -6,12 +6,12 @@ import { silentLog } from "../core/log.ts";
 import type { PeerId } from "../core/peer.ts";
 import { hashPiece, PIECE_SIZE_BYTES, type PieceHash, pieceRoot } from "../core/pieces.ts";
 import { seededRandom } from "../core/random.ts";
-import { TestBlobs } from "./exchange.conformance.ts";
 import type { Wanted } from "./exchange.ts";
 import type { PeerLink, PieceReply, PieceRequest } from "./link.ts";
 import { ManualClock, settle } from "./manual-clock.conformance.ts";
 import { PeerTable } from "./peer-table.ts";
 import { Swarm, type SwarmLimits } from "./swarm.ts";
+import { TestBlobs } from "./test-blobs.conformance.ts";
 
 const never = new AbortController().signal;
 const [A, B, C] = ["a", "b", "c"] as PeerId[];
@@ -204,9 +204,6 @@ test("the only holder may be slow: it is waited for as long as bytes come", asyn
 test("several holders share the pieces of one blob", async () => {
   for (const peer of wanted.holders) link.delayMs.set(peer, 10);
   const reading = collect(swarm({ readAhead: 3 }).fetch(wanted, { start: 0, end: wanted.sizeBytes }, never));
-  await settle();
-  expect(link.asks).toHaveLength(4);
-  expect(new Set(link.peers()).size).toBe(3);
   let done = false;
   void reading.finally(() => {
     done = true;
@@ -214,26 +211,33 @@ test("several holders share the pieces of one blob", async () => {
   while (!done) await clock.advance(10);
   expect((await reading).equals(bytes)).toBe(true);
   expect(link.asks).toHaveLength(PIECES);
+  expect(new Set(link.peers()).size).toBe(3);
 });
 
 test("read-ahead is limited over all readers, and none waits for another's share", async () => {
   const one = swarm({ readAhead: 3, readAheadTotal: 2 });
-  const readers = [0, 1, 2, 3].map((at) =>
-    one.fetch({ ...wanted, digest: digestOf(Uint8Array.of(at)) }, { start: 0, end: wanted.sizeBytes }, never)[Symbol.asyncIterator](),
-  );
-  const firsts = readers.map((reader) => reader.next());
+  const read = () => one.fetch(wanted, { start: 0, end: wanted.sizeBytes }, never)[Symbol.asyncIterator]();
+  const first = read();
+  const begun = first.next();
   await settle();
-  expect(link.asks).toHaveLength(4 + 2);
-  for (const ask of [...link.asks]) await ask.answer();
-  await Promise.all(firsts);
-  await Promise.all(readers.map((reader) => reader.return?.(undefined)));
-  const after = link.asks.length;
-  const again = one.fetch(wanted, { start: 0, end: wanted.sizeBytes }, never)[Symbol.asyncIterator]();
-  const first = again.next();
+  expect(link.asks).toHaveLength(1); // the first piece has the line to itself
+  await link.asks[0]!.answer();
+  await begun;
+  expect(link.asks).toHaveLength(1 + 2);
+  const controller = new AbortController(); // a reader of another blob: nothing is shared but the limit
+  const other = collect(one.fetch({ ...wanted, sizeBytes: wanted.sizeBytes - 1 }, { start: 0, end: 9 }, controller.signal));
   await settle();
-  expect(link.asks.length - after).toBe(1 + 2); // the shares came back
-  await link.asks[after]!.answer();
-  await first;
+  expect(link.asks).toHaveLength(1 + 2 + 1);
+  controller.abort();
+  await expect(other).rejects.toMatchObject({ name: "AbortError" });
+  await first.return?.(undefined);
+  const again = read();
+  const next = again.next();
+  await settle();
+  const asked = link.asks.length;
+  await link.asks.at(-1)!.answer();
+  await next;
+  expect(link.asks.length - asked).toBe(2); // the shares came back
   await again.return?.(undefined);
 });
 
@@ -253,12 +257,15 @@ test("the list is asked for beside the first pieces, and no more once it is know
 
 test("requests that nobody waits for any more are given up", async () => {
   const controller = new AbortController();
-  const reading = collect(swarm({ readAhead: 2 }).fetch(wanted, { start: 0, end: wanted.sizeBytes }, controller.signal));
+  const reader = swarm({ readAhead: 2 }).fetch(wanted, { start: 0, end: wanted.sizeBytes }, controller.signal)[Symbol.asyncIterator]();
+  const first = reader.next();
   await settle();
+  await link.asks[0]!.answer();
+  await first;
   expect(link.asks).toHaveLength(3);
   controller.abort();
-  await expect(reading).rejects.toMatchObject({ name: "AbortError" });
-  expect(link.asks.every((ask) => ask.aborted())).toBe(true);
+  await expect(reader.next()).rejects.toMatchObject({ name: "AbortError" });
+  expect(link.asks.slice(1).every((ask) => ask.aborted())).toBe(true);
   expect(clock.waiting).toBe(0);
 });
 

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "vitest";
 import { systemClock } from "../../core/clock.ts";
-import { TestBlobs } from "../exchange.conformance.ts";
 import { ManualClock } from "../manual-clock.conformance.ts";
+import { TestBlobs } from "../test-blobs.conformance.ts";
 import { Channel } from "./channel.ts";
 import { Loopback } from "./cluster.conformance.ts";
 import type { Host } from "./host.ts";

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { collect, sampleBytes } from "../../blobs/sample-bytes.ts";
 import { OciError } from "../../core/errors.ts";
-import { TestBlobs } from "../exchange.conformance.ts";
 import type { Wanted } from "../exchange.ts";
+import { TestBlobs } from "../test-blobs.conformance.ts";
 import { Loopback } from "./cluster.conformance.ts";
 import type { Libp2pExchange } from "./libp2p-exchange.ts";
 import { BLOB_PROTOCOL, UPLOAD_PROTOCOL } from "./wire.ts";
