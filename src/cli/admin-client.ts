@@ -51,6 +51,11 @@ export async function callAdmin(door: Door, method: "GET" | "POST", path: string
   const { status, text } = await send(door, method, path, body === undefined ? undefined : JSON.stringify(body));
   const answer = parseJson(text);
   if (status >= 200 && status < 300 && answer !== undefined) return answer;
+  if (status === 404 && door.server !== undefined) {
+    throw new Failure(
+      `${door.server.origin} has no admin API: it is served on the unix socket in the node's data folder alone; run this there with --data DIR`,
+    );
+  }
   throw new Failure(`the node answered ${status}: ${messageOf(answer) ?? (text.slice(0, 200).trim() || "nothing more")}`);
 }
 

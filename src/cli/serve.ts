@@ -50,11 +50,12 @@ export function serveCommand(terminal: Terminal): Command {
       throw new Failure("--bootstrap makes a new cluster and --join enters one that is there; give one of them");
     }
     const { runNode } = await import("../node/run.ts");
-    await runNode(config, {
+    const failure = await runNode(config, {
       bootstrap: options.bootstrap === true,
       join: textOf(options.join) ?? given(environment.ROADSTEAD_JOIN),
       token: textOf(options.token) ?? given(environment.ROADSTEAD_TOKEN),
     });
+    if (failure !== undefined) throw new Failure(failure);
   });
 }
 

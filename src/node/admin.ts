@@ -1,0 +1,90 @@
+import type { Consensus } from "../consensus/consensus.ts";
+import type { Clock } from "../core/clock.ts";
+import { OciError } from "../core/errors.ts";
+import type { Log } from "../core/log.ts";
+import type { Random } from "../core/random.ts";
+import { drawToken, fingerprintOf, hashSecret, makeToken } from "../exchange/join-token.ts";
+import type { Host } from "../exchange/libp2p/host.ts";
+import type { Admin, ClusterStatus, NodeStatus } from "../http/admin.ts";
+import type { Member } from "../metadata/records.ts";
+import { askVitals, type Vitals } from "./status-protocol.ts";
+
+export interface AdminOptions {
+  readonly consensus: Consensus;
+  readonly host: Host;
+  /** The cluster's public key, SPKI DER. */
+  readonly publicKey: Uint8Array;
+  readonly vitals: () => Vitals;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export function createAdmin(options: AdminOptions): Admin {
+  return { status: () => clusterStatus(options), createToken: (wish) => createToken(options, wish) };
+}
+
+async function clusterStatus(options: AdminOptions): Promise<ClusterStatus> {
+  const { consensus, host, clock, log, vitals } = options;
+  const { catalog } = consensus;
+  const status = consensus.status();
+  const members = catalog.members();
+  const answers = await Promise.all(
+    members.map((member) => (member.raftId === consensus.self ? vitals() : askVitals(host, member.peerId, clock, log))),
+  );
+  const voters = new Set(status.voters);
+  const nodes = members.map((member, index) => nodeStatus(member, voters.has(member.raftId), answers[index]));
+  return {
+    clusterId: catalog.cluster()?.clusterId ?? "",
+    leader: status.cutOff || status.leader === undefined ? undefined : catalog.member(status.leader)?.name,
+    commitIndex: status.commitIndex,
+    cutOff: status.cutOff,
+    nodes,
+    warnings: await warningsOf(options, nodes),
+  };
+}
+
+function nodeStatus(member: Member, isVoter: boolean, vitals: Vitals | undefined): NodeStatus {
+  return {
+    name: member.name,
+    peerId: member.peerId,
+    role: isVoter ? "voter" : "learner",
+    alive: vitals !== undefined,
+    zone: member.zone,
+    addresses: member.addresses,
+    http: member.http,
+    appliedIndex: vitals?.appliedIndex,
+    blobs: vitals?.blobs,
+    bytes: vitals?.bytes,
+    cutOff: vitals?.cutOff,
+  };
+}
+
+async function warningsOf({ consensus }: AdminOptions, nodes: readonly NodeStatus[]): Promise<readonly string[]> {
+  const warnings: string[] = [];
+  const voters = nodes.filter((node) => node.role === "voter");
+  const aliveVoters = voters.filter((node) => node.alive).length;
+  const majority = Math.floor(voters.length / 2) + 1;
+  if (nodes.length === 1) warnings.push("one copy only: what this node's disk loses is lost; join a second and a third node");
+  if (voters.length === 2) warnings.push("two voters: nothing is lost with either, but writes stop while one is down; join a third node");
+  if (voters.length > 2 && aliveVoters === majority) warnings.push("no voter to spare: writes stop if one more goes down");
+  if (aliveVoters < majority)
+    warnings.push(`no quorum: ${aliveVoters} of ${voters.length} voters answer, and ${majority} are needed for writes`);
+  const names = nodes.map((node) => node.name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) warnings.push(`two nodes are called ${twice}: give each a name of its own with --name`);
+  if ((await consensus.catalog.shortRecords("", 1)).length > 0)
+    warnings.push("some blobs have fewer copies than they are to have; repair is at work while nodes can be reached");
+  return warnings;
+}
+
+async function createToken(
+  { consensus, publicKey, random, host }: AdminOptions,
+  { uses, ttlMs }: { readonly uses: number; readonly ttlMs: number },
+): Promise<{ readonly token: string; readonly join: readonly string[] }> {
+  const token = drawToken(random, fingerprintOf(publicKey));
+  const outcome = await consensus.propose({ type: "token.create", id: token.id, hash: hashSecret(token.secret), uses, ttlMs });
+  if (outcome.refused !== undefined) throw new OciError("UNAVAILABLE", `the token was not made (${outcome.refused}): try again`);
+  const others = consensus.catalog.members().filter((member) => member.raftId !== consensus.self && !member.down);
+  return { token: makeToken(token), join: [...new Set([...host.addresses(), ...others.flatMap((member) => member.addresses)])] };
+}

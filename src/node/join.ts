@@ -1,0 +1,172 @@
+import { sign } from "node:crypto";
+import type { Consensus } from "../consensus/consensus.ts";
+import type { Clock } from "../core/clock.ts";
+import { OciError } from "../core/errors.ts";
+import type { Log } from "../core/log.ts";
+import type { PeerId } from "../core/peer.ts";
+import type { Random } from "../core/random.ts";
+import { type JoinToken, parseToken } from "../exchange/join-token.ts";
+import type { Host } from "../exchange/libp2p/host.ts";
+import {
+  type JoinAnswer,
+  type JoinFacts,
+  JoinRefused,
+  type JoinServer,
+  requestJoin,
+  serveJoin,
+  WrongCluster,
+} from "../exchange/libp2p/join.ts";
+import { signMembership } from "../exchange/membership-certificate.ts";
+import type { MemberFacts } from "../metadata/commands.ts";
+import { pause } from "../registry/context.ts";
+import { privateKeyOf, publicKeyOf } from "./bootstrap.ts";
+import { type ClusterKeys, type ClusterState, writeClusterKeys, writeClusterState } from "./cluster-state.ts";
+import { NodeError } from "./node-error.ts";
+
+export interface JoinPlan {
+  readonly data: string;
+  readonly address: string;
+  readonly token: string;
+  readonly facts: MemberFacts;
+  readonly host: Host;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+/** A member that restarts, or an election, is waited for; after that the service manager decides. */
+const PATIENCE_MS = 60_000;
+const RETRY_MS = 500;
+
+/**
+ * Enters the cluster at `address`, and writes what it was handed: a crash before that joins again without another use of the token.
+ * @throws NodeError where the cluster does not take this node in, or nobody answers for a minute
+ */
+export async function joinCluster(plan: JoinPlan, signal: AbortSignal): Promise<ClusterState> {
+  const token = readToken(plan.token);
+  const answer = await askUntilAnswered(plan, token, signal);
+  await writeClusterKeys(plan.data, { secret: answer.clusterSecret, key: answer.clusterKey });
+  const { clusterId, raftId, members } = answer;
+  const state: ClusterState = { clusterId, raftId, name: plan.facts.name, founding: false, hasLog: false, peers: members };
+  await writeClusterState(plan.data, state);
+  return state;
+}
+
+function readToken(text: string): JoinToken {
+  try {
+    return parseToken(text);
+  } catch (error) {
+    throw new NodeError(`--token: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+async function askUntilAnswered(plan: JoinPlan, token: JoinToken, signal: AbortSignal): Promise<JoinAnswer> {
+  const { address, clock, facts, host, log, random } = plan;
+  const untilMs = clock.monotonicMs() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return await requestJoin(host, [address], token, { ...facts }, random, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isWorthAnotherTry(error) || clock.monotonicMs() + RETRY_MS > untilMs) throw refusalOf(error, address);
+      log.warn(
+        { address, reason: error instanceof Error ? error.message : String(error) },
+        "the cluster could not take this node in yet: it is tried again",
+      );
+    }
+    await pause(clock, RETRY_MS, signal);
+  }
+}
+
+function isWorthAnotherTry(error: unknown): boolean {
+  if (error instanceof JoinRefused) return error.reason === "tooManyAttempts";
+  return error instanceof OciError && error.code === "UNAVAILABLE";
+}
+
+function refusalOf(error: unknown, address: string): NodeError {
+  if (error instanceof OciError && error.code === "UNAVAILABLE") {
+    return new NodeError(`--join ${address}: ${error.message}. Is a member of the cluster running there, and has the cluster a quorum?`);
+  }
+  const known = error instanceof JoinRefused || error instanceof WrongCluster || error instanceof OciError;
+  return new NodeError(`--join ${address}: ${known || error instanceof Error ? error.message : String(error)}`);
+}
+
+export interface Admission {
+  readonly host: Host;
+  readonly consensus: Consensus;
+  readonly clusterId: string;
+  readonly keys: ClusterKeys;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Takes newcomers in: the use of the token and the membership are one entry, so that neither is without the other. */
+export async function admitNewcomers(admission: Admission): Promise<void> {
+  const { host, keys, clock, log } = admission;
+  const key = privateKeyOf(keys);
+  const server: JoinServer = {
+    publicKey: publicKeyOf(keys),
+    sign: (message) => sign(null, message, key),
+    clock,
+    log,
+    admit: (facts, tokenId, secretHash, newcomer, signal) =>
+      admit(admission, memberOf(facts, newcomer), { id: tokenId, hash: secretHash }, signal),
+  };
+  await serveJoin(host, server);
+}
+
+async function admit(
+  admission: Admission,
+  member: MemberFacts,
+  token: { readonly id: string; readonly hash: Uint8Array },
+  signal: AbortSignal,
+): ReturnType<JoinServer["admit"]> {
+  const { clusterId, consensus, keys } = admission;
+  const outcome = await consensus.propose({ type: "member.add", member, token }, { signal });
+  if (outcome.refused === "tokenSpent") return { refused: "spent" };
+  if (outcome.refused === "version") return { refused: "version" };
+  if (outcome.refused === "state") {
+    throw new OciError("DENIED", "a node with this identity was removed from the cluster: join with an empty data folder", {
+      peer: member.peerId,
+    });
+  }
+  const raftId = outcome.value;
+  if (outcome.refused !== undefined || raftId === undefined)
+    throw new OciError("DENIED", `the cluster refused the node (${outcome.refused ?? "no number"})`);
+  return {
+    clusterId,
+    raftId,
+    publicKey: publicKeyOf(keys),
+    clusterSecret: keys.secret,
+    clusterKey: keys.key,
+    certificate: signMembership(privateKeyOf(keys), { clusterId, peerId: member.peerId, raftId }),
+    members: consensus.catalog.members().map(({ raftId: id, peerId, addresses }) => ({ raftId: id, peerId, addresses })),
+  };
+}
+
+const NAME = /^[A-Za-z0-9._-]{0,63}$/;
+const ADDRESSES_MAX = 16;
+const ADDRESS_LENGTH_MAX = 256;
+
+/** What a newcomer says of itself, checked: it goes into the catalog of every node. @throws OciError REQUEST_INVALID */
+export function memberOf(facts: JoinFacts, peerId: PeerId): MemberFacts {
+  const { name, zone, capacity, addresses, http, versionMax } = facts;
+  const good =
+    typeof name === "string" &&
+    NAME.test(name) &&
+    typeof zone === "string" &&
+    NAME.test(zone) &&
+    typeof capacity === "number" &&
+    capacity > 0 &&
+    capacity <= 1_000 &&
+    typeof http === "string" &&
+    http.length <= ADDRESS_LENGTH_MAX &&
+    typeof versionMax === "number" &&
+    Number.isSafeInteger(versionMax) &&
+    Array.isArray(addresses) &&
+    addresses.length > 0 &&
+    addresses.length <= ADDRESSES_MAX &&
+    addresses.every((address) => typeof address === "string" && address.startsWith("/") && address.length <= ADDRESS_LENGTH_MAX);
+  if (!good) throw new OciError("REQUEST_INVALID", "what the node says of itself (name, zone, capacity, addresses) is not as it is to be");
+  return { peerId, name, zone, capacity, addresses, http, versionMax };
+}

@@ -1,0 +1,66 @@
+import module from "node:module";
+import type { Config } from "../config/settings.ts";
+import { ConsensusError } from "../consensus/errors.ts";
+import { systemCode } from "../core/errors.ts";
+import type { Log } from "../core/log.ts";
+import { NodeError } from "./node-error.ts";
+import { createPinoLog } from "./pino-log.ts";
+import { nodeName } from "./self-facts.ts";
+import { type Entry, type RunningNode, startNode } from "./start-node.ts";
+
+/** A stop that takes longer is cut: what was acknowledged is durable anyway. */
+const STOP_MS = 10_000;
+
+/**
+ * Runs a node until a signal stops it.
+ * @returns why it did not start, for a person; undefined when it was stopped in order
+ */
+export async function runNode(config: Config, entry: Entry): Promise<string | undefined> {
+  const startMs = performance.now();
+  const log = createPinoLog(config["log.level"], nodeName(config));
+  const fatal = (error: unknown, what: string): void => {
+    log.error({ err: error }, what);
+    process.exit(1);
+  };
+  process.on("uncaughtException", (error) => fatal(error, "an error that nobody expected: the node ends, and is to be started again"));
+  process.on("unhandledRejection", (error) => fatal(error, "a failure that nobody expected: the node ends, and is to be started again"));
+  const stopped = stopRequested(log);
+  let node: RunningNode;
+  try {
+    node = await startNode({ config, entry, log, fatal: (error) => fatal(error, "the node cannot go on"), signal: stopped });
+  } catch (error) {
+    if (stopped.aborted) return undefined;
+    if (!isExplained(error)) log.error({ err: error }, "the node could not start");
+    return error instanceof Error ? error.message : String(error);
+  }
+  const { http, p2p, peerId, adminSocket } = node;
+  log.info({ http, p2p, peerId, adminSocket, ms: Math.round(performance.now() - startMs) }, "ready");
+  process.send?.({ type: "ready", http });
+  module.flushCompileCache(); // a process that is killed later would not write it
+  if (!stopped.aborted) await new Promise((resolve) => stopped.addEventListener("abort", resolve, { once: true }));
+  const timer = setTimeout(() => fatal(new Error(`the stop took longer than ${STOP_MS} ms`), "the node did not stop in order"), STOP_MS);
+  await node.stop();
+  clearTimeout(timer);
+  log.info({}, "stopped");
+  process.exit(0); // nothing is left to do; a timer of a library is not to keep the process
+}
+
+function isExplained(error: unknown): boolean {
+  return error instanceof NodeError || error instanceof ConsensusError || systemCode(error) !== undefined;
+}
+
+/** Aborts at the first signal, or when the process that started this one with a channel is gone; at a second signal the process ends at once. */
+function stopRequested(log: Log): AbortSignal {
+  const controller = new AbortController();
+  const stop = (why: string): void => {
+    if (controller.signal.aborted) process.exit(1);
+    log.info({ why }, "stopping");
+    controller.abort(new DOMException("the node was asked to stop", "AbortError"));
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop(signal));
+  if (process.channel !== undefined) {
+    process.once("disconnect", () => stop("its parent is gone"));
+    process.channel?.unref();
+  }
+  return controller.signal;
+}

@@ -1,0 +1,200 @@
+import { type DiskBlobStore, openDiskStore } from "../blobs/disk/blob-store.ts";
+import { HashPool } from "../blobs/disk/hash-pool.ts";
+import { openDiskUploads } from "../blobs/disk/uploads.ts";
+import type { Config } from "../config/settings.ts";
+import type { Driver } from "../consensus/driver.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import type { Random } from "../core/random.ts";
+import type { Exchange } from "../exchange/exchange.ts";
+import type { Host } from "../exchange/libp2p/host.ts";
+import { createLibp2pExchange } from "../exchange/libp2p/libp2p-exchange.ts";
+import { createAdminApp } from "../http/admin.ts";
+import { createApp } from "../http/app.ts";
+import { createMetrics } from "../http/metrics.ts";
+import { listenHttp } from "../http/node-http/server.ts";
+import type { MemberFacts } from "../metadata/commands.ts";
+import { createRegistry } from "../registry/create.ts";
+import { startExpiring } from "../upkeep/expire.ts";
+import { Repair } from "../upkeep/repair.ts";
+import { startSettling } from "../upkeep/settle.ts";
+import { createAdmin } from "./admin.ts";
+import { placeAdminSocket } from "./admin-socket.ts";
+import { publicKeyOf } from "./bootstrap.ts";
+import type { ClusterKeys, ClusterState } from "./cluster-state.ts";
+import type { Front } from "./front.ts";
+import { admitNewcomers } from "./join.ts";
+import { metricSource } from "./metrics.ts";
+import { announceSelf } from "./self-announcement.ts";
+import { serveVitals, type Vitals } from "./status-protocol.ts";
+
+export interface Foundation {
+  readonly config: Config;
+  readonly data: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly stack: AsyncDisposableStack;
+  readonly stopping: AbortSignal;
+  readonly front: Front;
+  readonly host: Host;
+  readonly consensus: Driver;
+  readonly state: ClusterState;
+  readonly keys: ClusterKeys;
+  readonly facts: MemberFacts;
+}
+
+interface Storage {
+  readonly blobs: DiskBlobStore;
+  readonly exchange: Exchange;
+  readonly repair: Repair;
+}
+
+/** Requests that run when the node stops get so long to end. */
+const DRAIN_MS = 3_000;
+
+/**
+ * Everything that stands on consensus: the bytes, the use cases, the background loops, the doors. Resolves when the node serves reads.
+ * @returns the path of the admin socket
+ */
+export async function startServices(base: Foundation): Promise<string> {
+  const { config, consensus, clock, random, log, front, host, keys, state, stack } = base;
+  const self = { peerId: base.facts.peerId, raftId: state.raftId };
+  const { blobs, exchange, repair } = await openStorage(base, self);
+  const uploads = openDiskUploads({
+    store: blobs,
+    clock,
+    log: log.child({ part: "uploads" }),
+    expireAfterMs: config["uploads.expireAfter"],
+  });
+  const expiring = startExpiring({ uploads, clock, log });
+  stack.defer(async () => {
+    expiring.stop();
+    await expiring.idle();
+  });
+  const registry = createRegistry({
+    consensus,
+    blobs,
+    uploads,
+    exchange,
+    spreader: repair,
+    self,
+    clock,
+    random,
+    log: log.child({ part: "registry" }),
+    limits: { manifestBytes: config["http.manifestSizeMax"], deadlineMs: config["http.deadline"] },
+  });
+  const vitals = (): Vitals => {
+    const { appliedIndex, cutOff } = consensus.status();
+    const usage = blobs.usage();
+    return { appliedIndex, blobs: usage.blobs, bytes: usage.sizeBytes, cutOff };
+  };
+  await serveVitals(host, clock, vitals);
+  await admitNewcomers({ host, consensus, clusterId: state.clusterId, keys, clock, log: log.child({ part: "join" }) });
+  watchMembership(base);
+  const adminSocket = await openAdminDoor(base, vitals);
+  const readiness = {
+    reads: () => isInCluster(consensus),
+    writes: () => consensus.status().leader !== undefined && !consensus.status().cutOff,
+  };
+  const metrics = createMetrics(metricSource(consensus, blobs, exchange));
+  const app = createApp({
+    registry,
+    operations: { readiness, metrics },
+    log: log.child({ part: "http" }),
+    random,
+    clock,
+    limits: front.limits,
+  });
+  await membershipKnown(base);
+  front.use(app);
+  stack.defer(() => front.listener.close(DRAIN_MS));
+  announceSelf({ ...base, signal: base.stopping });
+  return adminSocket;
+}
+
+async function openStorage(base: Foundation, self: { peerId: MemberFacts["peerId"]; raftId: number }): Promise<Storage> {
+  const { config, consensus, clock, data, random, host, stack, stopping } = base;
+  const log = base.log.child({ part: "blobs" });
+  const worker = new HashPool();
+  stack.defer(() => worker.close());
+  const blobs = await openDiskStore({ root: data, worker, clock, log, random });
+  let repair: Repair | undefined;
+  const exchange = await createLibp2pExchange({
+    host,
+    blobs,
+    clock,
+    random,
+    log: base.log.child({ part: "exchange" }),
+    onLocalCorrupt: (digest) => repair?.reportBad(digest),
+  });
+  stack.defer(() => exchange.close());
+  const upkeepLog = base.log.child({ part: "upkeep" });
+  const settling = startSettling({ consensus, blobs, self: self.raftId, clock, log: upkeepLog });
+  stack.defer(async () => {
+    settling.stop();
+    await settling.idle();
+  });
+  const started = new Repair({
+    consensus,
+    exchange,
+    clock,
+    log: upkeepLog,
+    copies: config["durability.copies"],
+    deadlineMs: config["http.deadline"],
+    stopping,
+    blobs,
+    random,
+    self,
+  });
+  repair = started;
+  stack.defer(async () => {
+    started.stop();
+    await started.idle();
+  });
+  return { blobs, exchange, repair: started };
+}
+
+/** Who is out loses its connections as soon as that has applied here (G7). */
+function watchMembership({ consensus, host, stack }: Foundation): void {
+  stack.defer(
+    consensus.onApplied(({ command, outcome }) => {
+      if (outcome.refused === undefined && command.type === "member.remove") host.membershipChanged();
+    }),
+  );
+  stack.defer(consensus.onInstalled(() => host.membershipChanged()));
+}
+
+async function openAdminDoor(base: Foundation, vitals: () => Vitals): Promise<string> {
+  const { consensus, host, keys, clock, random, front, data, stack } = base;
+  const log = base.log.child({ part: "admin" });
+  const admin = createAdmin({ consensus, host, publicKey: publicKeyOf(keys), vitals, clock, random, log });
+  const place = placeAdminSocket(data);
+  stack.defer(() => place.forget());
+  const handler = createAdminApp(admin, { log, random, clock, limits: front.limits, tally: undefined, accessLog: "writes" });
+  const listener = await listenHttp(handler, { limits: front.limits, log, random, socketPath: place.path });
+  stack.defer(() => listener.close(0));
+  return place.path;
+}
+
+function isInCluster({ catalog, self }: Driver): boolean {
+  return catalog.cluster() !== undefined && catalog.member(self) !== undefined;
+}
+
+/** A newcomer has nothing to serve until the leader has sent it the catalog. */
+function membershipKnown({ consensus, stopping }: Foundation): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const look = (): void => {
+      if (isInCluster(consensus)) end(resolve);
+    };
+    const abort = (): void => end(() => reject(stopping.reason));
+    const end = (then: () => void): void => {
+      for (const stop of stops) stop();
+      stopping.removeEventListener("abort", abort);
+      then();
+    };
+    const stops = [consensus.onApplied(look), consensus.onInstalled(look)];
+    stopping.addEventListener("abort", abort, { once: true });
+    look();
+  });
+}

@@ -1,0 +1,228 @@
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { formatHostPort } from "../config/kinds.ts";
+import type { Config } from "../config/settings.ts";
+import type { Driver } from "../consensus/driver.ts";
+import { Libp2pTransport } from "../consensus/libp2p/transport.ts";
+import { openConsensus } from "../consensus/open.ts";
+import { type Clock, systemClock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import type { PeerId } from "../core/peer.ts";
+import { type Random, systemRandom } from "../core/random.ts";
+import { type Host, startHost } from "../exchange/libp2p/host.ts";
+import { type Identity, loadIdentity } from "../exchange/libp2p/identity.ts";
+import type { MemberFacts } from "../metadata/commands.ts";
+import { foundCluster, initCluster } from "./bootstrap.ts";
+import { type ClusterState, readClusterKeys, readClusterState, writeClusterState } from "./cluster-state.ts";
+import { lockDataFolder } from "./data-lock.ts";
+import { openFront, refuseOpenDoor } from "./front.ts";
+import { joinCluster } from "./join.ts";
+import { NodeError } from "./node-error.ts";
+import { Roster } from "./roster.ts";
+import { nodeName, selfFacts } from "./self-facts.ts";
+import { startServices } from "./services.ts";
+
+/** How a node with an empty data folder enters a cluster. */
+export interface Entry {
+  readonly bootstrap: boolean;
+  readonly join: string | undefined;
+  readonly token: string | undefined;
+}
+
+export interface NodeOptions {
+  readonly config: Config;
+  readonly entry: Entry;
+  readonly log: Log;
+  /** Called once with what the node cannot go on with: the process is to end. */
+  readonly fatal: (error: Error) => void;
+  /** Gives up a start that is under way; a node that runs is ended by `stop`. */
+  readonly signal?: AbortSignal;
+  readonly clock?: Clock;
+  readonly random?: Random;
+}
+
+export interface RunningNode {
+  readonly name: string;
+  readonly peerId: PeerId;
+  /** `host:port` as bound. */
+  readonly http: string;
+  readonly p2p: readonly string[];
+  readonly adminSocket: string;
+  /** In order, within seconds: requests end, leadership is handed over, all is flushed. */
+  stop(): Promise<void>;
+}
+
+/** What the steps of a start share. */
+interface Ground {
+  readonly options: NodeOptions;
+  readonly config: Config;
+  readonly data: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Undone in the reverse order. */
+  readonly stack: AsyncDisposableStack;
+  /** Aborts when the node stops. */
+  readonly stopping: AbortController;
+}
+
+/**
+ * Starts a node; resolves when it serves reads.
+ * @throws NodeError where it cannot start, with all undone
+ */
+export async function startNode(options: NodeOptions): Promise<RunningNode> {
+  const { config, clock = systemClock, random = systemRandom, log } = options;
+  const stack = new AsyncDisposableStack();
+  const stopping = new AbortController();
+  const ground: Ground = { options, config, data: resolve(config.data), clock, random, log, stack, stopping };
+  const stop = async (): Promise<void> => {
+    stopping.abort(new DOMException("the node stops", "AbortError"));
+    await stack.disposeAsync();
+  };
+  const giveUp = (): void => stopping.abort(options.signal?.reason);
+  options.signal?.addEventListener("abort", giveUp, { once: true });
+  try {
+    options.signal?.throwIfAborted();
+    return { ...(await build(ground)), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  } finally {
+    options.signal?.removeEventListener("abort", giveUp);
+  }
+}
+
+async function build(ground: Ground): Promise<Omit<RunningNode, "stop">> {
+  const { config, data, stack, random, log, clock, stopping } = ground;
+  refuseOpenDoor(config);
+  const known = await openFolder(ground);
+  const identity = await readIdentity(data);
+  const front = await openFront(config, log, random);
+  stack.defer(() => front.listener.close(0));
+  const roster = new Roster();
+  if (known !== undefined) roster.setSeeds(known.peers);
+  const host = await openHost(ground, identity, roster);
+  const facts = selfFacts(config, identity.peerId, host.addresses(), front.listener.address);
+  const state = known ?? (await enter(ground, host, facts));
+  roster.setSeeds(state.peers);
+  const keys = await readClusterKeys(data);
+  const consensus = await openDriver(ground, host, roster, state);
+  if (state.founding) {
+    await initCluster(consensus, state, keys, facts, config);
+    await writeClusterState(data, { ...state, founding: false, hasLog: true });
+  }
+  const adminSocket = await startServices({
+    config,
+    data,
+    clock,
+    random,
+    log,
+    stack,
+    stopping: stopping.signal,
+    front,
+    host,
+    consensus,
+    state,
+    keys,
+    facts,
+  });
+  return { name: facts.name, peerId: identity.peerId, http: front.listener.address, p2p: host.addresses(), adminSocket };
+}
+
+/** Makes the folder where it is not there, takes its lock, and looks whether the node is in a cluster already. */
+async function openFolder({ data, stack, options }: Ground): Promise<ClusterState | undefined> {
+  const { entry } = options;
+  const isNew = !existsSync(join(data, "node.json"));
+  if (isNew && !entry.bootstrap && entry.join === undefined) {
+    throw new NodeError(
+      `the data folder ${data} is in no cluster yet: make one with --bootstrap, or enter one with --join ADDRESS --token TOKEN ("roadstead token create" on a member). If this node was in one, its disk is not mounted`,
+    );
+  }
+  if (isNew && !entry.bootstrap && entry.token === undefined) {
+    throw new NodeError(
+      `--join ${entry.join} needs --token TOKEN for an empty data folder: make one with "roadstead token create" on a member`,
+    );
+  }
+  try {
+    await mkdir(data, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new NodeError(`--data ${data} cannot be made: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  const lock = await lockDataFolder(data);
+  stack.defer(() => lock.release());
+  return readClusterState(data);
+}
+
+async function readIdentity(data: string): Promise<Identity> {
+  try {
+    return await loadIdentity(data);
+  } catch (error) {
+    throw new NodeError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+async function openHost({ config, clock, log, stack }: Ground, identity: Identity, roster: Roster): Promise<Host> {
+  try {
+    const host = await startHost({
+      privateKey: identity.privateKey,
+      listen: [formatHostPort(config["p2p.listen"])],
+      announce: config["p2p.advertise"],
+      isMember: (peer) => roster.isMember(peer),
+      addressesOf: (peer) => roster.addressesOf(peer),
+      clock,
+      log: log.child({ part: "host" }),
+    });
+    stack.defer(() => host.stop());
+    return host;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const at = formatHostPort(config["p2p.listen"]);
+    if (reason.includes("EADDRINUSE")) throw new NodeError(`--p2p ${at}: another program listens there; stop it, or give another port`);
+    throw new NodeError(`--p2p ${at}: ${reason.split("\n")[0]}`);
+  }
+}
+
+function raftTransport({ clock, log }: Ground, host: Host, roster: Roster): Libp2pTransport {
+  return new Libp2pTransport({
+    host: {
+      dial: (peer, protocol, signal) => host.dial(peer, protocol, signal),
+      handle: (protocol, handler) => host.handle(protocol, handler),
+      disconnect: (peer) => host.connection(peer)?.abort(new Error("nothing comes over this connection any more")),
+    },
+    peerOf: (raftId) => roster.peerIdOf(raftId),
+    raftIdOf: (peer) => roster.raftIdOf(peer),
+    clock,
+    log: log.child({ part: "transport" }),
+  });
+}
+
+function enter({ config, data, options, clock, random, log, stopping }: Ground, host: Host, facts: MemberFacts): Promise<ClusterState> {
+  const { bootstrap, join: address = "", token = "" } = options.entry;
+  if (bootstrap) return foundCluster(data, nodeName(config), random);
+  return joinCluster({ data, address, token, facts, host, clock, random, log }, stopping.signal);
+}
+
+async function openDriver(ground: Ground, host: Host, roster: Roster, state: ClusterState): Promise<Driver> {
+  const { config, data, clock, random, log, stack, options } = ground;
+  if (state.hasLog && !existsSync(join(data, "raft"))) {
+    throw new NodeError(
+      `the Raft log in ${data} is gone, so this node may have forgotten what it promised: replace it by a node with an empty folder`,
+    );
+  }
+  const consensus = await openConsensus({
+    folder: data,
+    raftId: state.raftId,
+    bootstrap: state.founding ? { voters: [state.raftId] } : undefined,
+    transport: raftTransport(ground, host, roster),
+    clock,
+    random,
+    log: log.child({ part: "consensus" }),
+    fatal: options.fatal,
+    timing: { tickMs: config["raft.tick"], deadlineMs: config["http.deadline"] },
+  });
+  stack.defer(() => consensus.close());
+  roster.bind(consensus.catalog);
+  if (!state.hasLog) await writeClusterState(data, { ...state, hasLog: true });
+  return consensus;
+}
