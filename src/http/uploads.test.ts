@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import { expect, test } from "vitest";
 import { digestOf } from "../core/digest.ts";
 import { OciError } from "../core/errors.ts";
@@ -168,6 +169,15 @@ test("http-rule 21: a client that expects 100 is told of a lost session and of a
     reads += 1;
   };
   const expecting = { expect: "100-continue" };
+  const { appendUpload, finishUpload } = app.registry;
+  const eager = async <T extends { body: AsyncIterable<Uint8Array> }>(chunk: T): Promise<T> => {
+    const chunks: Uint8Array[] = [];
+    for await (const bytes of chunk.body) chunks.push(bytes);
+    return { ...chunk, body: Readable.from(chunks) };
+  };
+  // a node that forwards to the session's owner may read before it knows
+  app.registry.appendUpload = async (caller, chunk, signal) => appendUpload(caller, await eager(chunk), signal);
+  app.registry.finishUpload = async (caller, chunk, signal) => finishUpload(caller, await eager(chunk), signal);
   for (const [method, suffix] of [
     ["PATCH", ""],
     ["PUT", `?digest=${DIGEST}`],
