@@ -64,6 +64,27 @@ export function bodyPaceTests(start: Start): void {
     await client.closed;
   });
 
+  test("a reader that is left behind by the answer fails, and the connection goes on", async () => {
+    const left: Promise<unknown>[] = [];
+    const ground = await start(async (request) => {
+      const chunks = request.body[Symbol.asyncIterator]();
+      await chunks.next();
+      const drain = async (): Promise<void> => {
+        while (!(await chunks.next()).done);
+      };
+      left.push(drain().catch(isAbortError));
+      return text("answered");
+    });
+    const client = await ground.client();
+    for (let round = 0; round < 2; round += 1) {
+      client.send(`PUT / HTTP/1.1\r\n${HOST}Content-Length: ${body.byteLength}\r\n\r\n`);
+      client.send(body.subarray(0, 1_000));
+      expect((await client.answer())?.body.toString()).toBe("answered");
+      expect(await left[round]).toBe(true);
+      client.send(body.subarray(1_000));
+    }
+  });
+
   test("a reader that stops in the middle of a body answers, and the connection goes on", async () => {
     const ground = await start(async (request) => {
       for await (const chunk of request.body) return text(chunk.byteLength > 0 ? "stopped" : "empty");

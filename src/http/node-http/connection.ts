@@ -124,7 +124,10 @@ export class Connection {
     if (this.#socket.destroyed) return;
     const sent = this.#send(answer, message.method === "HEAD", response, signal);
     if (sent !== undefined) await sent;
-    if (request.hasBody && !message.readableEnded && !body.neverAskedFor) this.#discard(message);
+    if (!request.hasBody || message.readableEnded) return;
+    const isComing = !body.neverAskedFor;
+    body.abandon();
+    if (isComing) this.#discard(message);
   }
 
   #send(answer: HttpResponse, isHead: boolean, response: ServerResponse, signal: AbortSignal): Promise<void> | undefined {

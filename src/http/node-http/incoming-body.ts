@@ -56,7 +56,10 @@ export class IncomingBody implements AsyncIterable<Uint8Array>, AsyncIterator<Ui
   }
 
   return(): Promise<IteratorResult<Uint8Array>> {
-    this.#stop();
+    this.#begun = true;
+    this.#ended = true;
+    this.#drop();
+    this.#detach();
     return Promise.resolve({ done: true, value: undefined });
   }
 
@@ -74,13 +77,17 @@ export class IncomingBody implements AsyncIterable<Uint8Array>, AsyncIterator<Ui
     this.#request.on("close", this.#onClose);
   }
 
-  /** What was held is dropped; the rest is the connection's to discard. */
-  #stop(): void {
+  /** The request was answered: a reader that is left behind fails, and must not take what follows for the end of the body. */
+  abandon(): void {
+    if (this.#ended) return;
     this.#begun = true;
-    this.#ended = true;
+    this.#drop();
+    this.#fail(abortError("the request was answered before its body ended"));
+  }
+
+  #drop(): void {
     this.#held.length = 0;
     this.#heldBytes = 0;
-    this.#detach();
   }
 
   #detach(): void {
@@ -137,7 +144,11 @@ export class IncomingBody implements AsyncIterable<Uint8Array>, AsyncIterator<Ui
 }
 
 export function clientGone(): Error {
-  const error = new Error("the client went away before its request was done");
+  return abortError("the client went away before its request was done");
+}
+
+function abortError(message: string): Error {
+  const error = new Error(message);
   error.name = "AbortError";
   return error;
 }
