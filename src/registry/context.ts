@@ -85,3 +85,17 @@ export async function within<T>(
     cancel();
   }
 }
+
+/** Waits for what goes on whether or not it is waited for. @throws AbortError when `signal` aborts */
+export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  work.catch(() => undefined); // nobody may be left to hear it
+  const aborted = Promise.withResolvers<never>();
+  const stop = (): void => aborted.reject(signal.reason);
+  if (signal.aborted) stop();
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}

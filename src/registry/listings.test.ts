@@ -105,12 +105,15 @@ test("http-rules 13: what an old fallback tag lists is folded in, once, and only
   const old = imageOf(EMPTY, [], { annotations: { by: "an old client" } });
   await putManifest(node, REPOSITORY, modern);
   await putManifest(node, REPOSITORY, old);
+  const unrelated = imageOf(EMPTY, [], { artifactType: "application/sbom" });
+  await putManifest(node, REPOSITORY, unrelated);
   const fallback = json({
     schemaVersion: 2,
     mediaType: OCI_INDEX,
     manifests: [
       { ...descriptor(old, OCI_MANIFEST), artifactType: "application/sig", annotations: { listed: "yes" } },
       descriptor(modern, OCI_MANIFEST),
+      descriptor(unrelated, OCI_MANIFEST),
     ],
   });
   await putManifest(node, REPOSITORY, fallback, `sha256-${hexOf(subject.digest)}` as Tag, { mediaType: OCI_INDEX });
@@ -118,10 +121,11 @@ test("http-rules 13: what an old fallback tag lists is folded in, once, and only
   const { items } = await referrers(node, subject.digest, { artifactType: "application/sig" });
   expect(items.map(({ digest }) => digest)).toEqual(expected);
   expect(items.find(({ digest }) => digest === digestOf(old))).toMatchObject({ sizeBytes: old.byteLength, annotations: { listed: "yes" } });
-  const first = await referrers(node, subject.digest, { limit: 1 });
+  const artifactType = "application/sig";
+  const first = await referrers(node, subject.digest, { limit: 1, artifactType });
   expect(first).toMatchObject({ items: [{ digest: expected[0] }], next: expected[0] });
-  const second = await referrers(node, subject.digest, { limit: 1, after: expected[0]! });
+  const second = await referrers(node, subject.digest, { limit: 1, after: expected[0]!, artifactType });
   expect(second).toMatchObject({ items: [{ digest: expected[1] }], next: undefined });
   await node.registry.deleteManifest(ANYONE, REPOSITORY, { digest: digestOf(old) }, NEVER);
-  expect((await referrers(node, subject.digest)).items.map(({ digest }) => digest)).toEqual([digestOf(modern)]);
+  expect((await referrers(node, subject.digest)).items.map(({ digest }) => digest)).toEqual([digestOf(modern), digestOf(unrelated)].sort());
 });

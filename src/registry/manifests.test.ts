@@ -126,6 +126,16 @@ test("http-rules 14: an index with missing children is refused unless the reposi
   expect(catalog.link(sparse, digestOf(CONFIG))?.references).toBe(1);
   await pushBlob(node, sparse, LAYER);
   expect(catalog.link(sparse, digestOf(LAYER))?.references).toBe(1); // the edge was there before the blob
+  const other = Buffer.from("deleted while the manifest is on its way");
+  await pushBlob(node, sparse, other);
+  const { propose } = node.consensus;
+  node.consensus.propose = async (command, options) => {
+    if (command.type === "manifest.put")
+      await cluster?.shared.propose({ type: "blob.unlink", repository: sparse, digest: digestOf(other) });
+    return propose.call(node.consensus, command, options);
+  };
+  await putManifest(node, sparse, imageOf(CONFIG, [other]), V1);
+  expect(catalog.link(sparse, digestOf(other))).toBeUndefined();
 });
 
 test("a build cache: an index that lists layers keeps them as blobs", async () => {
@@ -154,7 +164,8 @@ test("G1: a manifest of a blob that is short of copies, for the cluster has grow
   cluster.hub.cut(second.peerId);
   await expect(putManifest(node, REPOSITORY, IMAGE, V1)).rejects.toMatchObject({ code: "UNAVAILABLE" });
   cluster.hub.heal(second.peerId);
-  await putManifest(second, REPOSITORY, IMAGE, V1, {});
+  await putManifest(second, REPOSITORY, IMAGE, V1);
+  expect(second.consensus.proposed.filter(({ type }) => type === "manifest.put")).toHaveLength(2); // both blobs in one go
   for (const bytes of [CONFIG, LAYER]) expect(cluster.shared.catalog.blob(digestOf(bytes))?.copies).toEqual([node.raftId, second.raftId]);
   await cluster.idle();
   expect((await second.blobs.stat(digestOf(LAYER)))?.settled).toBe(true);

@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from "vitest";
-import { ANYONE, body, collect, NEVER, pushBlob, TestCluster } from "../../test/registry/cluster.ts";
+import { ANYONE, body, collect, holdReceives, NEVER, pushBlob, TestCluster, type TestNode } from "../../test/registry/cluster.ts";
 import { digestOf } from "../core/digest.ts";
 import type { RepositoryName } from "../core/reference.ts";
 
@@ -79,19 +79,73 @@ test("a retried PUT of a finished upload is answered 201 again, through any node
   });
 });
 
-test("two PUTs of one upload at once are one commit", async () => {
-  const { nodes, shared } = await start({ nodes: 2 });
-  const { id } = await nodes[0]!.registry.startUpload(ANYONE, REPOSITORY, "sha256", NEVER);
-  await nodes[0]!.registry.appendUpload(ANYONE, { repository: REPOSITORY, id, body: body(BYTES) }, NEVER);
-  let commits = 0;
-  shared.onApplied(({ command }) => {
-    if (command.type === "blob.commit") commits += 1;
+test("G1: the 201 does not wait for the last target; it is added to the record under the same commit when it acknowledges", async () => {
+  const { nodes, shared } = await start({ nodes: 3 });
+  const [a, b, c] = nodes as [TestNode, TestNode, TestNode];
+  for (const { repair } of nodes) repair.stop();
+  const release = holdReceives(c);
+  await pushBlob(a, REPOSITORY, BYTES);
+  expect(shared.catalog.blob(DIGEST)?.copies).toEqual([a.raftId, b.raftId]);
+  const added = new Promise<string>((resolve) => {
+    shared.onApplied(({ command }) => {
+      if (command.type === "copy.add" && command.copy === c.raftId) resolve(command.commitId);
+    });
   });
-  const put = () => nodes[0]!.registry.finishUpload(ANYONE, { repository: REPOSITORY, id, body: body(), digest: DIGEST }, NEVER);
-  const first = put();
+  release();
+  const commit = a.consensus.proposed.find(({ type }) => type === "blob.commit");
+  expect(await added).toBe(commit?.type === "blob.commit" ? commit.commitId : "none");
+  await cluster?.idle();
+  expect((await c.blobs.stat(DIGEST))?.settled).toBe(true);
+});
+
+test("a client that leaves while its blob is spread may send the PUT again: the session's commit has gone on", async () => {
+  const { nodes, shared } = await start({ nodes: 2 });
+  const [a, b] = nodes as [TestNode, TestNode];
+  const release = holdReceives(b);
+  const { id } = await a.registry.startUpload(ANYONE, REPOSITORY, "sha256", NEVER);
+  const client = new AbortController();
+  const chunk = { repository: REPOSITORY, id, digest: DIGEST };
+  const put = a.registry.finishUpload(ANYONE, { ...chunk, body: body(BYTES) }, client.signal);
   await new Promise(setImmediate);
-  await Promise.all([first, put()]);
-  expect(commits).toBe(1);
+  const again = a.registry.finishUpload(ANYONE, { ...chunk, body: body(BYTES) }, NEVER);
+  client.abort();
+  await expect(put).rejects.toMatchObject({ name: "AbortError" });
+  expect(shared.catalog.blob(DIGEST)).toBeUndefined();
+  release();
+  await again;
+  expect(shared.catalog.blob(DIGEST)?.copies).toEqual([a.raftId, b.raftId]);
+  expect(a.consensus.proposed.filter(({ type }) => type === "blob.commit")).toHaveLength(1);
+});
+
+test("G1: what is gathered for a commit heeds its signal, whatever a target does", async () => {
+  const { nodes } = await start({ nodes: 2 });
+  const [a, b] = nodes as [TestNode, TestNode];
+  const release = holdReceives(b);
+  const commit = a.repair.newCommit(BYTES.byteLength);
+  const source = a.blobs.put(BYTES);
+  const { root } = (await a.blobs.pin(source, commit.commitId))!;
+  const caller = new AbortController();
+  const gathered = a.repair.gather({ digest: source, sizeBytes: BYTES.byteLength, root }, commit, caller.signal);
+  caller.abort();
+  await expect(gathered).rejects.toMatchObject({ name: "AbortError" });
+  release();
+});
+
+test("two PUTs of one upload at once are one commit", async () => {
+  const { nodes } = await start({ nodes: 2 });
+  const [a, b] = nodes as [TestNode, TestNode];
+  const release = holdReceives(b);
+  const { id } = await a.registry.startUpload(ANYONE, REPOSITORY, "sha256", NEVER);
+  await a.registry.appendUpload(ANYONE, { repository: REPOSITORY, id, body: body(BYTES) }, NEVER);
+  const put = ({ registry }: TestNode) =>
+    registry.finishUpload(ANYONE, { repository: REPOSITORY, id, body: body(), digest: DIGEST }, NEVER);
+  const first = put(a);
+  await new Promise(setImmediate);
+  const second = put(b);
+  await new Promise(setImmediate);
+  release();
+  await Promise.all([first, second]);
+  expect(a.consensus.proposed.filter(({ type }) => type === "blob.commit")).toHaveLength(1);
 });
 
 test("G6: a digest that does not match is refused, and leaves no file, no record and no session", async () => {
@@ -132,17 +186,19 @@ test("a commit whose record has lost its copies in the meantime spreads the blob
   await pushBlob(nodes[0]!, REPOSITORY, BYTES);
   await cluster?.idle();
   const { copies } = shared.catalog.blob(DIGEST)!;
-  const node = nodes[0]!;
-  const { finish } = node.uploads;
-  let dropped = false;
-  node.uploads.finish = async (...args) => {
-    const facts = await finish.apply(node.uploads, args);
-    if (!dropped)
-      for (const copy of copies) queueMicrotask(() => void shared.propose({ type: "copy.drop", digest: DIGEST, copy, bad: true }));
-    dropped = true;
-    return facts;
+  for (const { repair } of nodes) repair.stop();
+  const { consensus } = nodes[0]!;
+  const { propose } = consensus;
+  const refused: (string | undefined)[] = [];
+  consensus.propose = async (command, options) => {
+    if (command.type === "blob.commit" && refused.length === 0) {
+      for (const copy of copies) await shared.propose({ type: "copy.drop", digest: DIGEST, copy, bad: true });
+    }
+    const outcome = await propose.call(consensus, command, options);
+    if (command.type === "blob.commit") refused.push(outcome.refused);
+    return outcome;
   };
-  await pushBlob(node, REPOSITORY, BYTES);
-  await cluster?.idle();
+  await pushBlob(nodes[0]!, REPOSITORY, BYTES);
+  expect(refused).toEqual(["need", undefined]);
   expect(shared.catalog.blob(DIGEST)?.copies.length).toBeGreaterThanOrEqual(2);
 });

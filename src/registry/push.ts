@@ -29,15 +29,13 @@ export interface FinishedUpload {
 export async function commitUpload(context: Context, caller: Caller, upload: FinishedUpload, signal: AbortSignal): Promise<void> {
   const { digest, id, repository, sizeBytes } = upload;
   let outcome: Outcome | undefined;
-  let relies = true;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     // each attempt has pins of its own: a commit id that was refused is never proposed again, so its pins may go
     const commit = context.spreader.newCommit(sizeBytes);
     const facts = await context.uploads.finish(id, digest, commit.commitId, signal);
-    const gathered = (relies ? standingCopies(context, digest) : undefined) ?? (await context.spreader.gather(facts, commit, signal));
+    const gathered = standingCopies(context, digest) ?? (await context.spreader.gather(facts, commit, signal));
     outcome = await proposeCommit(context, caller, repository, facts, commit, gathered, signal);
     if (outcome.refused !== "need" && outcome.refused !== "deadline") break;
-    relies = false;
     context.log.warn({ digest, refused: outcome.refused, attempt }, "a commit was refused and is tried again");
   }
   if (outcome?.refused === "mismatch")

@@ -1,9 +1,9 @@
 import type { UploadAppend, UploadStatus } from "../blobs/uploads.ts";
 import type { Digest, DigestAlgorithm } from "../core/digest.ts";
 import type { RepositoryName } from "../core/reference.ts";
-import type { Context } from "./context.ts";
+import { type Context, untilAborted } from "./context.ts";
 import { assertWritable } from "./freshness.ts";
-import { assertSameDigest, commitUpload } from "./push.ts";
+import { assertSameDigest, commitUpload, type FinishedUpload } from "./push.ts";
 import type { Caller } from "./registry.ts";
 import { newLocalId, unknownUpload } from "./upload-id.ts";
 
@@ -23,6 +23,7 @@ interface Finishing {
 }
 
 const FINISHING_MAX = 10_000;
+const NEVER: AbortSignal = new AbortController().signal;
 
 /** The sessions that live on this node; the binding of each is checked here, whichever node was asked. */
 export class UploadOwner {
@@ -57,7 +58,10 @@ export class UploadOwner {
     return (await this.#context.uploads.append(chunk.local, partOf(chunk), chunk.body, signal)).offset;
   }
 
-  /** A PUT that is sent again joins the one at work, goes on with one that failed, or is told again what was answered. */
+  /**
+   * A PUT that is sent again joins the one at work, goes on with one that failed, or is told again what was answered. The commit belongs to the session:
+   * it goes on when its client has left, who may be about to send the PUT again.
+   */
   async finish(caller: Caller, chunk: OwnChunk, digest: Digest, signal: AbortSignal): Promise<void> {
     const status = await this.#bound(caller, chunk.repository, chunk.local);
     const known = this.#finishing.get(chunk.local);
@@ -66,21 +70,21 @@ export class UploadOwner {
       await drain(chunk.body, signal);
       if (status.digest !== undefined) return;
     }
-    if (known?.work !== undefined) return known.work;
+    if (known?.work !== undefined) return untilAborted(known.work, signal);
     let sizeBytes = status.offset;
     if (known === undefined) {
       assertWritable(this.#context.consensus);
       sizeBytes = (await this.#context.uploads.append(chunk.local, { ...partOf(chunk), last: true }, chunk.body, signal)).offset;
     }
-    await this.#commit(caller, { repository: chunk.repository, id: chunk.local, digest, sizeBytes }, signal);
+    const finishing: Finishing = { digest, work: undefined };
+    finishing.work = this.#commit(caller, { repository: chunk.repository, id: chunk.local, digest, sizeBytes }, finishing);
+    this.#remember(chunk.local, finishing);
+    await untilAborted(finishing.work, signal);
   }
 
-  async #commit(caller: Caller, upload: Parameters<typeof commitUpload>[2], signal: AbortSignal): Promise<void> {
-    const finishing: Finishing = { digest: upload.digest, work: undefined };
-    finishing.work = commitUpload(this.#context, caller, upload, signal);
-    this.#remember(upload.id, finishing);
+  async #commit(caller: Caller, upload: FinishedUpload, finishing: Finishing): Promise<void> {
     try {
-      await finishing.work;
+      await commitUpload(this.#context, caller, upload, NEVER);
       this.#finishing.delete(upload.id);
     } catch (error) {
       finishing.work = undefined;

@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from "vitest";
 import { ANYONE, body, NEVER, TestCluster } from "../../test/registry/cluster.ts";
 import { digestOf } from "../core/digest.ts";
+import { OciError } from "../core/errors.ts";
 import type { RepositoryName } from "../core/reference.ts";
 
 const REPOSITORY = "team/app" as RepositoryName;
@@ -120,4 +121,19 @@ test("a 503 of the owner itself is passed on at once and not taken for silence",
   const digest = digestOf(Buffer.from("x"));
   const put = b.registry.finishUpload(ANYONE, { repository: REPOSITORY, id, body: body(Buffer.from("x")), digest }, NEVER);
   await expect(put).rejects.toMatchObject({ code: "UNAVAILABLE", detail: { freshness: "cutOff" } });
+});
+
+test("an owner that dies in the middle of a body is 503 and not tried again: the bytes are gone, and GET says where to go on", async () => {
+  const { nodes } = await start({ nodes: 2, limits: { ownerWaitMs: 60_000 } });
+  const [a, b] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
+  const { id } = await a.registry.startUpload(ANYONE, REPOSITORY, "sha256", NEVER);
+  let calls = 0;
+  b.exchange.call = async (_owner, _request, source) => {
+    calls += 1;
+    await source?.[Symbol.asyncIterator]().next();
+    throw new OciError("UNAVAILABLE", "the owner went away");
+  };
+  const append = b.registry.appendUpload(ANYONE, { repository: REPOSITORY, id, body: body(Buffer.from("abc")) }, NEVER);
+  await expect(append).rejects.toMatchObject({ code: "UNAVAILABLE" });
+  expect(calls).toBe(1);
 });

@@ -237,6 +237,14 @@ test("a copy that was dropped from the record is unlinked once that is synced, u
   const again = newCommit(consensus.catalog.time(), 5, RANDOM);
   await node.pin(again);
   await node.add(again, SELF);
+  // the lock of the digest is given to the drop last
+  const { drop: unlink, settle } = blobs;
+  const settled = Promise.withResolvers<void>();
+  blobs.settle = (...args) => settle.apply(blobs, args).finally(settled.resolve);
+  blobs.drop = async (...args) => {
+    await settled.promise;
+    return unlink.apply(blobs, args);
+  };
   await node.synced();
   expect(await blobs.stat(digest)).toMatchObject({ settled: true });
   await drop();

@@ -95,12 +95,15 @@ export class Spread {
    * @throws OciError UNAVAILABLE where too few acknowledged within the deadline
    */
   async reached(signal: AbortSignal): Promise<readonly RaftId[]> {
-    const stop = (): void => this.#work.abort(signal.reason);
+    const aborted = Promise.withResolvers<never>();
+    const stop = (): void => {
+      this.#work.abort(signal.reason);
+      aborted.reject(signal.reason);
+    };
     if (signal.aborted) stop();
     signal.addEventListener("abort", stop, { once: true });
     try {
-      const enough = await this.#enough.promise;
-      signal.throwIfAborted();
+      const enough = await Promise.race([this.#enough.promise, aborted.promise]);
       if (!enough) throw this.#shortage();
       return this.copies;
     } finally {

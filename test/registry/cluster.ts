@@ -11,6 +11,7 @@ import { OCI_MANIFEST } from "../../src/core/media-types.ts";
 import type { PeerId, RaftId } from "../../src/core/peer.ts";
 import { seededRandom } from "../../src/core/random.ts";
 import { parseReference, type RepositoryName, type Tag } from "../../src/core/reference.ts";
+import type { Exchange } from "../../src/exchange/exchange.ts";
 import { createMemoryHub, type MemoryHub } from "../../src/exchange/memory.ts";
 import type { Command, Outcome } from "../../src/metadata/commands.ts";
 import { factsOf } from "../../src/metadata/scenario.ts";
@@ -72,6 +73,7 @@ export interface TestNode {
   readonly consensus: NodeConsensus;
   readonly blobs: MemoryBlobStore;
   readonly uploads: Uploads;
+  readonly exchange: Exchange;
   readonly registry: Registry;
   readonly repair: Repair;
   readonly settling: Settling;
@@ -130,7 +132,7 @@ export class TestCluster {
       limits: { ownerWaitMs: 0, ...this.#options.limits },
       ...(this.#options.sparse === undefined ? {} : { allowsSparse: this.#options.sparse }),
     });
-    const node = { raftId, peerId, consensus, blobs, uploads, registry, repair, settling };
+    const node = { raftId, peerId, consensus, blobs, uploads, exchange, registry, repair, settling };
     this.nodes.push(node);
     return node;
   }
@@ -170,6 +172,18 @@ export class TestCluster {
       settling.stop();
     }
   }
+}
+
+/** Holds what this node is sent until the answer is called, as a slow disk would. */
+export function holdReceives({ blobs }: TestNode): () => void {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const { receive } = blobs;
+  blobs.receive = async (...args) => {
+    const facts = await receive.apply(blobs, args);
+    await promise;
+    return facts;
+  };
+  return resolve;
 }
 
 export async function* body(...chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
