@@ -1,0 +1,218 @@
+import type { Stream, StreamMessageEvent } from "@libp2p/interface";
+import type { Clock } from "../../core/clock.ts";
+import { decode, encode } from "../../core/codec.ts";
+import type { Log } from "../../core/log.ts";
+import type { PeerId, RaftId } from "../../core/peer.ts";
+import { ConsensusError } from "../errors.ts";
+import type { PeerMessage, Transport, TransportHandler } from "../transport.ts";
+import { decodePeerMessage, encodePeerMessage } from "../wire.ts";
+import { FrameCutter, FrameStream, frame, piecesOf } from "./frames.ts";
+import { PeerLink } from "./peer-link.ts";
+
+export const RAFT_PROTOCOL = "/roadstead/raft/1.0.0";
+export const SNAPSHOT_PROTOCOL = "/roadstead/snapshot/1.0.0";
+
+/** What is needed of the libp2p node; the exchange's host has it, and refuses whoever is no member (G7). */
+export interface PeerHost {
+  /** @throws where the peer cannot be reached */
+  dial(peer: PeerId, protocol: string, signal: AbortSignal): Promise<Stream>;
+  handle(protocol: string, handler: (stream: Stream, from: PeerId) => Promise<void>): Promise<void>;
+  /** Ends a connection over which nothing comes any more, so that the next dial makes a new one. */
+  disconnect?(peer: PeerId): void;
+}
+
+export interface Libp2pTransportOptions {
+  readonly host: PeerHost;
+  /** By the committed membership. */
+  readonly peerOf: (raftId: RaftId) => PeerId | undefined;
+  readonly raftIdOf: (peer: PeerId) => RaftId | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** One entry of 8 MiB at most, and its message. */
+const FRAME_BYTES_MAX = 9 * 2 ** 20;
+const CHUNK_BYTES_MAX = 2 ** 20;
+/** A peer that takes nothing and says nothing for so long is dialled anew: TCP alone would wait for minutes. */
+const SILENCE_MS = 3_000;
+const CHECK_MS = 1_000;
+
+export class Libp2pTransport implements Transport {
+  readonly #options: Libp2pTransportOptions;
+  readonly #links = new Map<RaftId, PeerLink>();
+  readonly #inbound = new Map<RaftId, Stream>();
+  readonly #heardAt = new Map<RaftId, number>();
+  #handler: TransportHandler | undefined;
+  #stopChecks: (() => void) | undefined;
+
+  constructor(options: Libp2pTransportOptions) {
+    this.#options = options;
+  }
+
+  async start(handler: TransportHandler): Promise<void> {
+    this.#handler = handler;
+    await this.#options.host.handle(RAFT_PROTOCOL, async (stream, from) => this.#accept(stream, from));
+    await this.#options.host.handle(SNAPSHOT_PROTOCOL, (stream, from) => this.#acceptSnapshot(stream, from));
+    this.#stopChecks = this.#options.clock.every(CHECK_MS, () => this.#check());
+  }
+
+  send(to: RaftId, messages: readonly PeerMessage[]): void {
+    if (this.#handler === undefined) return;
+    this.#link(to)?.send(messages.map((message) => ({ bytes: frame(encodePeerMessage(message)), urgent: isUrgent(message) })));
+  }
+
+  async sendSnapshot(to: RaftId, header: Uint8Array, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+    const peer = this.#options.peerOf(to);
+    if (peer === undefined) throw new ConsensusError("transfer", `No member has the number ${to}.`, { to });
+    const stream = new FrameStream(await this.#options.host.dial(peer, SNAPSHOT_PROTOCOL, signal), CHUNK_BYTES_MAX);
+    const onAbort = (): void => stream.abort(new ConsensusError("transfer", "The node is stopping."));
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      const answer = stream.read();
+      // Looked at below; a refusal in the middle also breaks the writes.
+      answer.catch(() => undefined);
+      await stream.write(header);
+      let refused = false;
+      answer.then(
+        () => {
+          refused = true;
+        },
+        () => {
+          refused = true;
+        },
+      );
+      for await (const chunk of chunks) {
+        if (refused) break;
+        await stream.write(chunk);
+      }
+      if (!refused) await stream.write(new Uint8Array(0));
+      const bytes = await answer;
+      const verdict = bytes === undefined ? "the stream ended without an answer" : decode(bytes);
+      if (verdict !== true) throw new ConsensusError("transfer", `The snapshot was not installed: ${String(verdict)}.`, { to });
+      await stream.close();
+    } catch (error) {
+      stream.abort(error instanceof Error ? error : new Error(String(error)));
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#handler = undefined;
+    this.#stopChecks?.();
+    for (const link of this.#links.values()) link.close();
+    for (const stream of this.#inbound.values()) stream.abort(new Error("the node is stopping"));
+    this.#links.clear();
+    this.#inbound.clear();
+  }
+
+  #link(to: RaftId): PeerLink | undefined {
+    const known = this.#links.get(to);
+    if (known !== undefined) return known;
+    const { host, peerOf, clock } = this.#options;
+    if (peerOf(to) === undefined) {
+      this.#handler?.unreachable(to);
+      return undefined;
+    }
+    const link = new PeerLink({
+      clock,
+      dial: (signal) => {
+        const peer = peerOf(to);
+        if (peer === undefined) return Promise.reject(new Error(`${to} is no member any more`));
+        return host.dial(peer, RAFT_PROTOCOL, signal);
+      },
+      lost: () => this.#handler?.unreachable(to),
+    });
+    this.#links.set(to, link);
+    return link;
+  }
+
+  #accept(stream: Stream, peer: PeerId): void {
+    const from = this.#options.raftIdOf(peer);
+    if (from === undefined || this.#handler === undefined) {
+      stream.abort(new Error("only members of the cluster may speak this protocol"));
+      return;
+    }
+    // A peer has one stream: a second one says that the first is dead.
+    this.#inbound.get(from)?.abort(new Error("the peer opened another stream"));
+    this.#inbound.set(from, stream);
+    this.#heard(from);
+    const cutter = new FrameCutter(FRAME_BYTES_MAX);
+    stream.addEventListener("message", (event) => this.#onMessage(from, stream, cutter, event));
+    stream.addEventListener("remoteCloseWrite", () => void stream.close().catch(() => undefined));
+    stream.addEventListener("close", () => {
+      if (this.#inbound.get(from) === stream) this.#inbound.delete(from);
+    });
+  }
+
+  #onMessage(from: RaftId, stream: Stream, cutter: FrameCutter, event: StreamMessageEvent): void {
+    if (this.#handler === undefined) return;
+    const messages: PeerMessage[] = [];
+    try {
+      for (const piece of piecesOf(event)) for (const body of cutter.push(piece)) messages.push(decodePeerMessage(body));
+    } catch (error) {
+      this.#options.log.warn({ from, error: String(error) }, "a peer sent what is no message; its stream is closed");
+      stream.abort(error instanceof Error ? error : new Error(String(error)));
+    }
+    if (messages.length === 0) return;
+    this.#heard(from);
+    this.#handler.receive(from, messages);
+  }
+
+  async #acceptSnapshot(raw: Stream, peer: PeerId): Promise<void> {
+    const from = this.#options.raftIdOf(peer);
+    const handler = this.#handler;
+    if (from === undefined || handler === undefined) {
+      raw.abort(new Error("only members of the cluster may speak this protocol"));
+      return;
+    }
+    const stream = new FrameStream(raw, CHUNK_BYTES_MAX);
+    try {
+      const header = await stream.read();
+      if (header === undefined) throw new ConsensusError("transfer", "The stream of a snapshot ended before it began.");
+      await handler.receiveSnapshot(from, header, chunksOf(stream));
+      await stream.write(encode(true));
+      await stream.close();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#options.log.warn({ from, error: reason }, "a snapshot was not installed");
+      await stream.write(encode(reason)).catch(() => undefined);
+      await stream.close();
+    }
+  }
+
+  #heard(from: RaftId): void {
+    this.#heardAt.set(from, this.#options.clock.monotonicMs());
+    this.#links.get(from)?.alive();
+  }
+
+  #check(): void {
+    const now = this.#options.clock.monotonicMs();
+    for (const [to, link] of this.#links) {
+      const peer = this.#options.peerOf(to);
+      if (peer === undefined) {
+        link.close();
+        this.#links.delete(to);
+      } else if (link.stalled && now - (this.#heardAt.get(to) ?? 0) > SILENCE_MS) {
+        link.reset("the peer has been silent for too long");
+        this.#options.host.disconnect?.(peer);
+      }
+    }
+  }
+}
+
+/** Entries and proposals are long and can wait; all else keeps the group together. */
+function isUrgent(message: PeerMessage): boolean {
+  if (message.kind === "proposal") return false;
+  return message.kind !== "raft" || message.message.type !== "append" || message.message.entries.length === 0;
+}
+
+async function* chunksOf(stream: FrameStream): AsyncIterable<Uint8Array> {
+  for (;;) {
+    const chunk = await stream.read();
+    if (chunk === undefined) throw new ConsensusError("transfer", "The stream of a snapshot ended before the snapshot did.");
+    if (chunk.byteLength === 0) return;
+    yield chunk;
+  }
+}
