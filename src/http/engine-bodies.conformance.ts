@@ -55,7 +55,7 @@ export function requestBodyTests(start: Start): void {
   });
 }
 
-export function bodyPaceTests(start: Start): void {
+export function unreadBodyTests(start: Start): void {
   test("a body that nobody reads is cut past the limit, after its answer", async () => {
     const client = await (await start((request) => text(request.target), { discardBytes: MIB })).client();
     client.send(`PUT /a HTTP/1.1\r\n${HOST}Content-Length: ${1000 * MIB}\r\n\r\n`);
@@ -96,7 +96,9 @@ export function bodyPaceTests(start: Start): void {
       expect(answer?.body.toString()).toBe("stopped");
     }
   });
+}
 
+export function requestPaceTests(start: Start): void {
   test("a body is not read ahead of its reader without bound", async () => {
     const gate = Promise.withResolvers<void>();
     const ground = await start(async (request, signal) => {

@@ -1,5 +1,5 @@
 import { afterEach, describe } from "vitest";
-import { bodyPaceTests, requestBodyTests, responseBodyTests, streamPaceTests } from "./engine-bodies.conformance.ts";
+import { requestBodyTests, requestPaceTests, responseBodyTests, streamPaceTests, unreadBodyTests } from "./engine-bodies.conformance.ts";
 import { badClientTests, closingTests, malformedTests } from "./engine-clients.conformance.ts";
 import { answerTests, connectionTests } from "./engine-connections.conformance.ts";
 import type { Ground, Start } from "./engine-ground.ts";
@@ -36,7 +36,8 @@ export function engineConformance(name: string, listen: Listen): void {
     describe("connections", () => connectionTests(start));
     describe("answers", () => answerTests(start));
     describe("request bodies", () => requestBodyTests(start));
-    describe("the pace of request bodies", () => bodyPaceTests(start));
+    describe("request bodies that nobody reads", () => unreadBodyTests(start));
+    describe("the pace of request bodies", () => requestPaceTests(start));
     describe("response bodies", () => responseBodyTests(start));
     describe("the pace of response bodies", () => streamPaceTests(start));
     describe("bad clients", () => badClientTests(start));

@@ -169,7 +169,7 @@ test("http-rule 21: a client that expects 100 is told of a lost session and of a
     reads += 1;
   };
   const expecting = { expect: "100-continue" };
-  const { appendUpload, finishUpload } = app.registry;
+  const { appendUpload } = app.registry;
   const eager = async <T extends { body: AsyncIterable<Uint8Array> }>(chunk: T): Promise<T> => {
     const chunks: Uint8Array[] = [];
     for await (const bytes of chunk.body) chunks.push(bytes);
@@ -177,7 +177,6 @@ test("http-rule 21: a client that expects 100 is told of a lost session and of a
   };
   // a node that forwards to the session's owner may read before it knows
   app.registry.appendUpload = async (caller, chunk, signal) => appendUpload(caller, await eager(chunk), signal);
-  app.registry.finishUpload = async (caller, chunk, signal) => finishUpload(caller, await eager(chunk), signal);
   for (const [method, suffix] of [
     ["PATCH", ""],
     ["PUT", `?digest=${DIGEST}`],
@@ -200,4 +199,14 @@ test("a full disk is 507 with the session kept", async () => {
   app.registry.failure = Object.assign(new Error("write"), { code: "ENOSPC" });
   expect((await app.ask("PATCH", location, { body: BYTES })).status).toBe(507);
   expect((await app.ask("GET", location)).status).toBe(204);
+});
+
+test("http-rule 21: a PUT that is sent again with Expect is left to the registry, which remembers finished sessions", async () => {
+  const app = appDouble();
+  app.registry.uploadProgress = async () => {
+    throw new OciError("BLOB_UPLOAD_UNKNOWN", "it is finished");
+  };
+  app.registry.finishUpload = async (_caller, chunk) => ({ digest: chunk.digest });
+  const answer = await app.ask("PUT", `${START}finished?digest=${DIGEST}`, { headers: { expect: "100-continue" }, body: BYTES });
+  expect(answer.status).toBe(201);
 });
