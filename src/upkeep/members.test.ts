@@ -1,0 +1,107 @@
+import { afterEach, expect, test } from "vitest";
+import type { PeerProgress } from "../consensus/membership.ts";
+import { MemoryCluster, tokenCommand } from "../consensus/memory-cluster.ts";
+import { systemClock } from "../core/clock.ts";
+import { silentLog } from "../core/log.ts";
+import { factsOf, SECRET_HASH } from "../metadata/scenario.ts";
+import type { ConfState } from "../raft/types.ts";
+import { keepMembers, nextStep, type Situation, votersWanted } from "./members.ts";
+
+const conf = (voters: number[], learners: number[] = [], votersOutgoing: number[] = []): ConfState => ({
+  voters,
+  votersOutgoing,
+  learners,
+  learnersNext: [],
+  autoLeave: votersOutgoing.length > 0,
+});
+const peer = (raftId: number, match = 100): PeerProgress => ({ raftId, match, state: "replicate", active: true });
+function situation(members: number[], configuration: ConfState, changes: Partial<Situation> = {}): Situation {
+  return {
+    self: 1,
+    members: members.map((raftId) => ({ raftId, zone: `z${raftId % 3}`, down: false, draining: false })),
+    configuration,
+    progress: [...configuration.voters, ...configuration.learners].map((id) => peer(id)),
+    lastIndex: 100,
+    votersMax: 5,
+    ...changes,
+  };
+}
+function brief(of: Situation): string {
+  const step = nextStep(of);
+  if (step === undefined) return "nothing";
+  return step.kind === "transfer" ? `transfer ${step.to}` : step.change.changes.map(({ type, nodeId }) => `${type} ${nodeId}`).join(", ");
+}
+
+test("one and two members vote, more of them in odd numbers up to the limit", () => {
+  expect([1, 2, 3, 4, 5, 6, 7, 9].map((count) => votersWanted(count, 5))).toEqual([1, 2, 3, 3, 5, 5, 5, 5]);
+  expect([3, 4, 5].map((count) => votersWanted(count, 4))).toEqual([3, 3, 3]);
+  expect(votersWanted(7, 7)).toBe(7);
+});
+
+test("a newcomer learns before it votes, and votes once it has caught up", () => {
+  expect(brief(situation([1, 2], conf([1])))).toBe("addLearner 2");
+  expect(brief(situation([1, 2], conf([1], [2])))).toBe("addNode 2");
+  expect(brief(situation([1, 2], conf([1], [2]), { progress: [peer(1), peer(2, 10)] }))).toBe("nothing");
+  expect(brief(situation([1, 2], conf([1], [2]), { progress: [peer(1), { ...peer(2), state: "snapshot" }] }))).toBe("nothing");
+  expect(brief(situation([1, 2, 3], conf([1, 2], [3])))).toBe("addNode 3");
+});
+
+test("a third vote becomes five only by two at once, and a fourth member only learns", () => {
+  expect(brief(situation([1, 2, 3, 4], conf([1, 2, 3], [4])))).toBe("nothing");
+  expect(brief(situation([1, 2, 3, 4, 5], conf([1, 2, 3], [4, 5])))).toBe("addNode 4, addNode 5");
+  expect(brief(situation([1, 2, 3, 4, 5], conf([1, 2, 3], [4, 5]), { progress: [peer(1), peer(2), peer(3), peer(4)] }))).toBe("nothing");
+});
+
+test("learners of zones with fewer votes come first", () => {
+  expect(brief(situation([1, 2, 4, 6], conf([1, 2], [4, 6])))).toBe("addNode 6");
+});
+
+test("who is no member leaves, and a leader that is none hands over first", () => {
+  expect(brief(situation([1, 2], conf([1, 2, 3])))).toBe("removeNode 3");
+  expect(brief(situation([1, 2, 3], conf([1, 2, 3], [9])))).toBe("removeNode 9");
+  expect(brief(situation([2, 3], conf([1, 2, 3])))).toBe("transfer 2");
+});
+
+test("an even number of votes after a removal is mended: by a learner, or by one vote less", () => {
+  expect(brief(situation([1, 2, 3, 4, 6], conf([1, 2, 3, 4], [6])))).toBe("addNode 6");
+  expect(brief(situation([1, 2, 3, 4], conf([1, 2, 3, 4]), { progress: [peer(1), peer(2), { ...peer(3), active: false }, peer(4)] }))).toBe(
+    "addLearner 3",
+  );
+});
+
+test("nothing is changed in a joint configuration, or before there are members", () => {
+  expect(brief(situation([1, 2], conf([1], [], [1, 3])))).toBe("nothing");
+  expect(brief(situation([], conf([1])))).toBe("nothing");
+});
+
+let cluster: MemoryCluster | undefined;
+afterEach(async () => {
+  await cluster?.close();
+  cluster = undefined;
+});
+
+test("members that are added become voters, up to three of three, and one that is removed leaves", async () => {
+  cluster = await MemoryCluster.create(1);
+  const first = cluster.node(1);
+  const ends: (() => void)[] = [];
+  const keep = (node: typeof first): number =>
+    ends.push(keepMembers({ consensus: node, membership: node, votersMax: 5, clock: systemClock, log: silentLog, periodMs: 30 }));
+  keep(first);
+  await first.propose({ ...tokenCommand("join"), uses: 5 } as ReturnType<typeof tokenCommand>);
+  const ids: number[] = [];
+  for (const at of [2, 3]) {
+    const { value } = await first.propose({ type: "member.add", member: factsOf(at), token: { id: "join", hash: SECRET_HASH } });
+    ids.push(value!);
+    keep(await cluster.open(value!));
+    await cluster.until(() => [...cluster!.nodes.values()].every((node) => node.status().voters.length === at));
+  }
+  expect(await cluster.node(ids[1]!).barrier()).toBe("fresh");
+  const open = await cluster.node(ids[1]!).propose(tokenCommand("from the third"));
+  expect(open.refused).toBeUndefined();
+  // The first one goes, though it leads.
+  await cluster.node(ids[0]!).propose({ type: "member.remove", raftId: 1 });
+  await cluster.until(() => ids.every((id) => cluster!.node(id).status().voters.join() === ids.join()));
+  await cluster.leader(ids);
+  expect(await cluster.node(ids[0]!).barrier()).toBe("fresh");
+  for (const end of ends) end();
+}, 20_000);
