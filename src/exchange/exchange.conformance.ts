@@ -221,7 +221,7 @@ function sharingTests({ exchangeOf, blobsOf, hold, fetchAll }: Ground): void {
   });
 
   test("a reader that has stopped holds up nobody, and goes on with what was cached", async () => {
-    const bytes = sample(4 * PIECE_SIZE_BYTES);
+    const bytes = sample(7 * PIECE_SIZE_BYTES);
     const wanted = await hold(bytes, [1]);
     const slow = exchangeOf(0).fetch(wanted, { start: 0, end: wanted.sizeBytes }, never)[Symbol.asyncIterator]();
     const first = await slow.next();

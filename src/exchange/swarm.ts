@@ -18,7 +18,7 @@ export interface SwarmLimits extends RaceLimits {
   readonly readAheadTotal: number;
 }
 
-export const SWARM_LIMITS: SwarmLimits = { ...RACE_LIMITS, readAhead: 3, readAheadTotal: 8 };
+export const SWARM_LIMITS: SwarmLimits = { ...RACE_LIMITS, readAhead: 3, readAheadTotal: 6 };
 
 /** Verified lists that are kept, so that the ranges of a blob do not ask for its list each time. */
 const LISTS_MAX = 64;
