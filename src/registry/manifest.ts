@@ -3,8 +3,6 @@ import type { OciError } from "../core/errors.ts";
 import { bareMediaType, DOCKER_LIST, DOCKER_MANIFEST, isForeignLayer, OCI_INDEX, OCI_MANIFEST } from "../core/media-types.ts";
 import { decodeJsonObject, invalid, isJsonObject, type JsonObject } from "./manifest-json.ts";
 
-export const MANIFEST_BYTES_MAX = 4 * 1024 * 1024;
-
 /** What one descriptor of a manifest names. `either`: an index lists it under a media type that is no manifest's, as build caches do with their layers. */
 export interface Described {
   readonly digest: Digest;

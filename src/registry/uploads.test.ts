@@ -137,3 +137,12 @@ test("an owner that dies in the middle of a body is 503 and not tried again: the
   await expect(append).rejects.toMatchObject({ code: "UNAVAILABLE" });
   expect(calls).toBe(1);
 });
+
+test("G3: a node that is cut off does not wait for the owner of an upload: 503, and not unknown", async () => {
+  const { nodes, hub } = await start({ nodes: 2, limits: { ownerWaitMs: 60_000 } });
+  const [a, b] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
+  const { id } = await a.registry.startUpload(ANYONE, REPOSITORY, "sha256", NEVER);
+  hub.cut(a.peerId);
+  b.consensus.cutOff = true;
+  await expect(b.registry.uploadProgress(ANYONE, REPOSITORY, id, NEVER)).rejects.toMatchObject({ code: "UNAVAILABLE" });
+});

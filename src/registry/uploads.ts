@@ -77,7 +77,7 @@ export class UploadDesk {
     body: AsyncIterable<Uint8Array> | undefined,
     signal: AbortSignal,
   ): Promise<UploadAnswer> {
-    const { clock, exchange, limits } = this.#context;
+    const { clock, consensus, exchange, limits } = this.#context;
     const untilMs = clock.monotonicMs() + limits.ownerWaitMs;
     const watched = body === undefined ? undefined : new WatchedBody(body);
     for (;;) {
@@ -87,6 +87,7 @@ export class UploadDesk {
         return undefined;
       });
       if (answer !== undefined) return unwrap(answer);
+      if (consensus.status().cutOff) throw cutOffError("this node is cut off from the cluster and does not reach the owner of the upload");
       if (clock.monotonicMs() + RETRY_MS > untilMs) throw unknownUpload(id);
       await pause(clock, RETRY_MS, signal);
     }

@@ -25,6 +25,7 @@ interface Gathered {
 }
 
 const PERIOD_MS = 30_000;
+const NEWCOMER_MS = 3_000;
 const PAGE = 256;
 /** A holder whose turn it is has so many passes before the next one tries as well. */
 const PASSES_EACH = 3;
@@ -44,6 +45,7 @@ export class Repair {
   readonly #bad = new Set<Digest>();
   #pass: Promise<void> | undefined;
   #again = false;
+  #stopped = false;
 
   constructor(options: RepairOptions) {
     this.#options = options;
@@ -55,6 +57,7 @@ export class Repair {
   }
 
   stop(): void {
+    this.#stopped = true;
     for (const stop of this.#stops) stop();
   }
 
@@ -179,10 +182,13 @@ export class Repair {
     if (outcome.refused !== undefined) return;
     const { type } = command;
     if (type === "member.add" || type === "member.remove" || type === "member.state" || type === "copy.drop") this.wake();
+    // a newcomer is not spoken to before it has heard itself that it is one
+    if (type === "member.add") this.#options.clock.after(NEWCOMER_MS, () => this.wake());
   }
 
   /** Looks for short records; once more where it is asked for while a pass runs. */
   wake(): void {
+    if (this.#stopped) return;
     this.#again = true;
     this.#pass ??= this.#passes().finally(() => {
       this.#pass = undefined;

@@ -140,6 +140,7 @@ export class Spread {
       await this.#round(signal);
       this.#settleNeed();
       if (this.#copies.size >= this.#need || clock.monotonicMs() + RETRY_MS > untilMs) return;
+      if (consensus.status().cutOff) return; // nothing could be committed: the client hears of it at once
       await pause(clock, RETRY_MS, signal);
     }
   }
