@@ -1,4 +1,6 @@
 import module from "node:module";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import type { Config } from "../config/settings.ts";
 import { ConsensusError } from "../consensus/errors.ts";
 import { systemCode } from "../core/errors.ts";
@@ -10,6 +12,7 @@ import { type Entry, type RunningNode, startNode } from "./start-node.ts";
 
 /** A stop that takes longer is cut: what was acknowledged is durable anyway. */
 const STOP_MS = 10_000;
+const SETTLE_MS = 1_000;
 
 /**
  * Runs a node until a signal stops it.
@@ -36,13 +39,21 @@ export async function runNode(config: Config, entry: Entry): Promise<string | un
   const { http, p2p, peerId, adminSocket } = node;
   log.info({ http, p2p, peerId, adminSocket, ms: Math.round(performance.now() - startMs) }, "ready");
   process.send?.({ type: "ready", http });
-  module.flushCompileCache(); // a process that is killed later would not write it
+  setTimeout(settleDown, SETTLE_MS).unref();
   if (!stopped.aborted) await new Promise((resolve) => stopped.addEventListener("abort", resolve, { once: true }));
   const timer = setTimeout(() => fatal(new Error(`the stop took longer than ${STOP_MS} ms`), "the node did not stop in order"), STOP_MS);
   await node.stop();
   clearTimeout(timer);
   log.info({}, "stopped");
   process.exit(0); // nothing is left to do; a timer of a library is not to keep the process
+}
+
+/** What a start leaves behind is a quarter of an idle node's memory, and V8 would keep it until there is work to do. */
+function settleDown(): void {
+  module.flushCompileCache(); // a process that is killed later would not write it
+  setFlagsFromString("--expose-gc");
+  const collect: unknown = runInNewContext("gc");
+  if (typeof collect === "function") collect({ type: "major", execution: "sync", flavor: "last-resort" });
 }
 
 function isExplained(error: unknown): boolean {

@@ -16,6 +16,7 @@ import { listenHttp } from "../http/node-http/server.ts";
 import type { MemberFacts } from "../metadata/commands.ts";
 import { createRegistry } from "../registry/create.ts";
 import { startExpiring } from "../upkeep/expire.ts";
+import { keepMembers } from "../upkeep/members.ts";
 import { Repair } from "../upkeep/repair.ts";
 import { startSettling } from "../upkeep/settle.ts";
 import { createAdmin } from "./admin.ts";
@@ -155,8 +156,11 @@ async function openStorage(base: Foundation, self: { peerId: MemberFacts["peerId
   return { blobs, exchange, repair: started };
 }
 
-/** Who is out loses its connections as soon as that has applied here (G7). */
-function watchMembership({ consensus, host, stack }: Foundation): void {
+/** The Raft configuration follows the members; who is out loses its connections as soon as that has applied here (G7). */
+function watchMembership({ config, consensus, host, clock, log, stack }: Foundation): void {
+  stack.defer(
+    keepMembers({ consensus, membership: consensus, votersMax: config["cluster.voters"], clock, log: log.child({ part: "members" }) }),
+  );
   stack.defer(
     consensus.onApplied(({ command, outcome }) => {
       if (outcome.refused === undefined && command.type === "member.remove") host.membershipChanged();

@@ -22,6 +22,7 @@ const PATIENCE_MS = 500;
 export async function serveVitals(host: Host, clock: Clock, vitals: () => Vitals): Promise<void> {
   await host.handle(STATUS_PROTOCOL, async (stream) => {
     const channel = new Channel(stream);
+    await channel.readFrame(ANSWER_SIZE_MAX);
     await channel.writeFrame(vitals());
     await channel.end(clock);
   });
@@ -35,6 +36,7 @@ export async function askVitals(host: Host, peer: PeerId, clock: Clock, log: Log
   try {
     channel = new Channel(await host.dial(peer, STATUS_PROTOCOL, controller.signal));
     channel.abortOn(controller.signal);
+    await channel.writeFrame({}); // who answers before it was asked speaks to a stream that nobody listens to yet
     const fields = asFields(await channel.readFrame(ANSWER_SIZE_MAX));
     await channel.end(clock);
     return {
