@@ -23,3 +23,8 @@ test("G3: a node that is cut off says so to readers and refuses writers", async 
   expect(await consensus.barrier()).toBe("cutOff");
   await expect(consensus.propose(init)).rejects.toMatchObject({ code: "UNAVAILABLE" });
 });
+
+test("a malformed command is refused before it is proposed", async () => {
+  const consensus = new MemoryConsensus();
+  await expect(consensus.propose({ ...init, publicKey: "text" } as unknown as typeof init)).rejects.toThrow("cluster.init");
+});

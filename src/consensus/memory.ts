@@ -1,6 +1,7 @@
 import { OciError } from "../core/errors.ts";
 import type { RaftId } from "../core/peer.ts";
 import { applyEntry } from "../metadata/apply-entry.ts";
+import { isWellFormed } from "../metadata/command-shape.ts";
 import type { Command, Outcome } from "../metadata/commands.ts";
 import { COMMAND_VERSION } from "../metadata/commands.ts";
 import { encodeEnvelope, stampEntry } from "../metadata/entry.ts";
@@ -42,6 +43,7 @@ export class MemoryConsensus implements Consensus {
     options: { readonly signal?: AbortSignal; readonly deadlineMs?: number; readonly principal?: string } = {},
   ): Promise<Outcome> {
     options.signal?.throwIfAborted();
+    if (!isWellFormed(command.type, command)) throw new TypeError(`${command.type} has a field that is missing or out of bounds`);
     if (this.cutOff) throw unavailable("This node has no contact with a majority of the cluster.");
     // The answer comes in a later turn, as from a disk.
     await Promise.resolve();

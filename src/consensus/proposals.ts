@@ -2,6 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import { OciError } from "../core/errors.ts";
 import type { RaftId } from "../core/peer.ts";
 import type { Random } from "../core/random.ts";
+import { isWellFormed } from "../metadata/command-shape.ts";
 import { COMMAND_VERSION, type Command, type Outcome } from "../metadata/commands.ts";
 import { encodeEnvelope } from "../metadata/entry.ts";
 import type { AppliedCommand } from "./applier.ts";
@@ -71,6 +72,9 @@ export class Proposals {
 
   propose(command: Command, options: ProposeOptions = {}): Promise<Outcome> {
     const { signal } = options;
+    // `apply` would refuse it without knowing whose it was, and nobody would ever be answered.
+    if (!isWellFormed(command.type, command))
+      return Promise.reject(new TypeError(`${command.type} has a field that is missing or out of bounds`));
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
     if (this.#options.cutOff()) return Promise.reject(cutOffError());
