@@ -34,6 +34,8 @@ export interface Spreading {
 }
 
 const RETRY_MS = 250;
+/** A target that has not acknowledged for so long may hang: another one is sent to beside it. */
+const HEDGE_MS = 5_000;
 
 /** max(need, min(`copies`, members that are not draining)). */
 export function targetCopies(catalog: Catalog, copies: number): number {
@@ -145,28 +147,50 @@ export class Spread {
     }
   }
 
-  /** As many targets at once as copies are lacking; where some fail, the next in the order. */
+  /** As many targets at once as copies are lacking; where one fails, or is slow while `need` waits for it, the next in the order is sent to as well. */
   async #round(signal: AbortSignal): Promise<void> {
-    const { consensus, exchange } = this.#context;
-    const { digest, sizeBytes, root, commit } = this.#blob;
-    const { catalog } = consensus;
+    const { clock, consensus } = this.#context;
     this.#settleNeed();
     const tried = new Set(this.#copies);
-    for (;;) {
-      signal.throwIfAborted();
-      const targets = candidates(catalog, digest, tried).slice(0, this.lacking);
-      if (targets.length === 0) return;
-      for (const target of targets) tried.add(target.raftId);
-      const idOf = new Map(targets.map((target) => [target.peerId, target.raftId]));
-      const acknowledge = (peer: Member["peerId"]): void => this.#acknowledge(idOf.get(peer));
-      const holders = catalog.members().filter((member) => this.#copies.has(member.raftId));
-      const wanted = { digest, sizeBytes, root, holders: holders.map((member) => member.peerId) };
-      await exchange.spread(wanted, commit.commitId, [...idOf.keys()], acknowledge, signal);
+    const running = new Set<Promise<void>>();
+    const launch = (): boolean => {
+      const [target] = candidates(consensus.catalog, this.#blob.digest, tried);
+      if (target === undefined) return false;
+      tried.add(target.raftId);
+      const work = this.#send(target, signal).finally(() => running.delete(work));
+      running.add(work);
+      return true;
+    };
+    const endHedge = clock.every(HEDGE_MS, () => {
+      if (this.#copies.size < this.#need) launch();
+    });
+    try {
+      for (;;) {
+        signal.throwIfAborted();
+        while (running.size < this.lacking && launch());
+        if (running.size === 0) return;
+        await Promise.race(running);
+      }
+    } finally {
+      endHedge();
     }
   }
 
-  #acknowledge(copy: RaftId | undefined): void {
-    if (copy === undefined || this.#copies.has(copy)) return;
+  /** Never throws: a target that fails is one that did not acknowledge. */
+  async #send(target: Member, signal: AbortSignal): Promise<void> {
+    const { consensus, exchange, log } = this.#context;
+    const { digest, sizeBytes, root, commit } = this.#blob;
+    const holders = consensus.catalog.members().filter((member) => this.#copies.has(member.raftId));
+    const wanted = { digest, sizeBytes, root, holders: holders.map((member) => member.peerId) };
+    try {
+      await exchange.spread(wanted, commit.commitId, [target.peerId], () => this.#acknowledge(target.raftId), signal);
+    } catch (error) {
+      if (!signal.aborted) log.error({ digest, target: target.raftId, error }, "a blob could not be sent");
+    }
+  }
+
+  #acknowledge(copy: RaftId): void {
+    if (this.#copies.has(copy)) return;
     this.#copies.add(copy);
     if (!this.#counted) this.#settleNeed();
     else if (this.#onLate === undefined) this.#late.push(copy);
