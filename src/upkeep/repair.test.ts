@@ -123,6 +123,30 @@ test("G6: a copy that proves bad while it is sent is quarantined, struck from th
   }
 });
 
+test("a member that is not reached costs a pass one attempt, and no copy is read again for it", async () => {
+  const { nodes, hub } = await start({ nodes: 2 });
+  const node = nodes[0]!;
+  for (const { repair } of nodes) repair.stop();
+  for (let n = 0; n < 10; n += 1) await pushBlob(node, REPOSITORY, Buffer.from(`blob ${n}`));
+  await cluster?.idle();
+  const third = await cluster!.join();
+  hub.cut(third.peerId);
+  let sent = 0;
+  const { spread } = node.exchange;
+  node.exchange.spread = (...args) => {
+    sent += 1;
+    return spread.apply(node.exchange, args);
+  };
+  node.blobs.open = () => {
+    throw new Error("read again");
+  };
+  const repair = cluster!.repairOf(node);
+  repair.wake();
+  await repair.idle();
+  expect(sent).toBe(1);
+  repair.stop();
+});
+
 test("a bad copy that cannot be struck while the node is cut off is struck with a later pass", async () => {
   const { nodes } = await start({ nodes: 3 });
   const node = nodes[0]!;

@@ -8,7 +8,7 @@ import type { PieceHash } from "../core/pieces.ts";
 import type { Random } from "../core/random.ts";
 import type { BlobRecord, Member } from "../metadata/records.ts";
 import { type Commit, newCommit } from "./commit-id.ts";
-import { Spread, type SpreadContext } from "./spread.ts";
+import { candidates, Spread, type SpreadContext } from "./spread.ts";
 
 export interface RepairOptions extends SpreadContext {
   readonly blobs: BlobStore;
@@ -22,6 +22,13 @@ interface Gathered {
   readonly copies: readonly RaftId[];
   committed(): void;
   abandon(): void;
+}
+
+interface Shortness {
+  /** Passes that found it before. */
+  readonly passes: number;
+  /** The copy here was read again, since nobody would take it. */
+  verified: boolean;
 }
 
 const PERIOD_MS = 30_000;
@@ -38,8 +45,8 @@ export class Repair {
   readonly #options: RepairOptions;
   readonly #context: SpreadContext;
   readonly #stops: readonly (() => void)[];
-  /** Passes that found the record short. */
-  #short = new Map<Digest, number>();
+  /** Records that the last pass found short. */
+  #short = new Map<Digest, Shortness>();
   readonly #spreading = new Map<Digest, Promise<void>>();
   readonly #pushing = new Map<Digest, number>();
   readonly #bad = new Set<Digest>();
@@ -84,7 +91,8 @@ export class Repair {
       committed: () => {
         spread.onLate((copy) => void this.#addLate(digest, copy, commit));
         void spread.done.then(() => {
-          if (spread.lacking > 0) this.#options.log.warn({ digest, lacking: spread.lacking }, "a pushed blob lacks copies: repair goes on");
+          if (spread.lacking > 0)
+            this.#options.log.debug({ digest, lacking: spread.lacking }, "a pushed blob lacks copies: repair goes on");
         });
       },
       abandon: () => spread.abandon(),
@@ -218,13 +226,15 @@ export class Repair {
 
   async #look(): Promise<void> {
     const { catalog } = this.#options.consensus;
-    const short = new Map<Digest, number>();
+    const short = new Map<Digest, Shortness>();
+    const silent = new Set<RaftId>();
     for (let after = ""; ; ) {
       const page = await catalog.shortRecords(after, PAGE);
       for (const digest of page) {
-        const passes = this.#short.get(digest) ?? 0;
-        short.set(digest, passes + 1);
-        if (!this.#pushing.has(digest) && this.#isOurs(digest, passes)) await this.#heal(digest);
+        const before = this.#short.get(digest);
+        const shortness = { passes: before === undefined ? 0 : before.passes + 1, verified: before?.verified === true };
+        short.set(digest, shortness);
+        if (!this.#pushing.has(digest) && this.#isOurs(digest, shortness.passes)) await this.#heal(digest, shortness, silent);
       }
       const last = page.at(-1);
       if (last === undefined || page.length < PAGE) break;
@@ -248,9 +258,12 @@ export class Repair {
     return position >= 0 && passes >= position * PASSES_EACH;
   }
 
-  async #heal(digest: Digest): Promise<void> {
-    const { consensus, log, stopping } = this.#options;
+  /** @param silent members that were not reached in this pass: one that is dead costs one attempt a pass, and not one a record */
+  async #heal(digest: Digest, shortness: Shortness, silent: Set<RaftId>): Promise<void> {
+    const { consensus, exchange, log, stopping } = this.#options;
     const before = consensus.catalog.blob(digest)?.copies;
+    const targets = candidates(consensus.catalog, digest, new Set(before));
+    if (targets.every((target) => silent.has(target.raftId))) return;
     try {
       await this.spreadNow(digest, stopping);
     } catch (error) {
@@ -258,7 +271,13 @@ export class Repair {
       const known = error instanceof OciError ? error.code : error;
       log.warn({ digest, error: known }, "a record stays short of copies: it is tried again with the next pass");
     }
-    if (consensus.catalog.blob(digest)?.copies === before) await this.#verify(digest, stopping);
+    if (consensus.catalog.blob(digest)?.copies !== before) return;
+    const connected = new Set(exchange.peers().flatMap((peer) => (peer.connected ? [peer.peer] : [])));
+    const unreached = targets.filter((target) => !connected.has(target.peerId));
+    for (const target of unreached) silent.add(target.raftId);
+    if (unreached.length === targets.length || shortness.verified) return;
+    shortness.verified = true;
+    await this.#verify(digest, stopping);
   }
 
   /** Nobody took the copy: it may be this one that is bad, and a target does not say why it refuses (G6). */

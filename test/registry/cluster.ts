@@ -123,7 +123,7 @@ export class TestCluster {
     const consensus = new NodeConsensus(this.shared, raftId);
     const exchange = this.hub.connect(peerId, blobs);
     const common = { consensus, blobs, exchange, clock, random: seededRandom(number), log: silentLog, self: { peerId, raftId } };
-    const repair = new Repair({ ...common, copies: 3, deadlineMs: 0, stopping: this.#stopping.signal });
+    const repair = this.repairOf({ raftId, peerId, consensus, blobs, exchange });
     const settling = startSettling({ consensus, blobs, clock, log: silentLog, self: raftId });
     const registry = createRegistry({
       ...common,
@@ -135,6 +135,27 @@ export class TestCluster {
     const node = { raftId, peerId, consensus, blobs, uploads, exchange, registry, repair, settling };
     this.nodes.push(node);
     return node;
+  }
+
+  repairOf({
+    raftId,
+    peerId,
+    consensus,
+    blobs,
+    exchange,
+  }: Pick<TestNode, "raftId" | "peerId" | "consensus" | "blobs" | "exchange">): Repair {
+    return new Repair({
+      consensus,
+      blobs,
+      exchange,
+      clock: this.#options.clock ?? systemClock,
+      random: seededRandom(raftId),
+      log: silentLog,
+      self: { peerId, raftId },
+      copies: 3,
+      deadlineMs: 0,
+      stopping: this.#stopping.signal,
+    });
   }
 
   node(number: number): TestNode {
