@@ -3,7 +3,8 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:f
 import { join } from "node:path";
 
 const MAIN = join(import.meta.dirname, "..", "src", "cli", "main.ts");
-const TAIL_LINES = 8;
+const TAIL_LINES = 4;
+const TAIL_LINE_LENGTH_MAX = 300;
 
 export interface NodePlan {
   readonly name: string;
@@ -77,7 +78,7 @@ export class ChildNode {
     const lines = existsSync(this.logFile) ? readFileSync(this.logFile, "utf8").trimEnd().split("\n") : [];
     return lines
       .slice(-TAIL_LINES)
-      .map((line) => `    ${line}`)
+      .map((line) => `    ${line.slice(0, TAIL_LINE_LENGTH_MAX)}`)
       .join("\n");
   }
 }

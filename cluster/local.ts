@@ -1,6 +1,7 @@
 // `npm run cluster`: N nodes on this machine, for trying things out and for development.
-import { existsSync, rmSync } from "node:fs";
-import { join, relative } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { callAdmin, socketOf } from "../src/cli/admin-client.ts";
 import { STATUS_PATH } from "../src/cli/status.ts";
@@ -9,6 +10,10 @@ import { ChildNode, describeEnd } from "./child-node.ts";
 import { takenPorts } from "./ports.ts";
 
 const P2P_OFFSET = 100;
+/** What a later run has to know. */
+const NOTE = "local.json";
+const LEADER_TRIES = 50;
+const LEADER_WAIT_MS = 100;
 const USAGE = `npm run cluster -- [options]
 
   --nodes N       how many nodes (default 3, at most 9)
@@ -62,15 +67,22 @@ async function refuseTakenPorts(nodes: readonly ChildNode[], basePort: number): 
   );
 }
 
-/** Only what a node wrote: a folder that holds something else stays. */
-function forget(nodes: readonly ChildNode[]): void {
-  for (const node of nodes) {
-    if (existsSync(node.data) && !node.isMember && existsSync(join(node.data, "package.json"))) {
-      throw new Refusal(`${node.data} is no node's data folder; it stays. Choose another --data`);
-    }
-    rmSync(node.data, { recursive: true, force: true });
-    rmSync(node.logFile, { force: true });
+/** What earlier runs left, with more nodes or fewer. Anything else in the folder stays. */
+function forget(folder: string): void {
+  if (!existsSync(folder)) return;
+  for (const name of readdirSync(folder))
+    if (/^node-\d+(?:\.log)?$/.test(name) || name === NOTE) rmSync(join(folder, name), { recursive: true });
+}
+
+/** The nodes know each other by their addresses: all of them cannot move at once. */
+function keepPorts({ folder, basePort }: Options): void {
+  const note = join(folder, NOTE);
+  const known: unknown = existsSync(note) ? JSON.parse(readFileSync(note, "utf8")).basePort : basePort;
+  if (known !== basePort) {
+    throw new Refusal(`the cluster in ${folder} was made with --base-port ${known}: give that, another --data, or --fresh to forget it`);
   }
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(note, `${JSON.stringify({ basePort })}\n`);
 }
 
 /** First run: the first node makes the cluster, the others join with a token. Later: those that are in it just start. */
@@ -89,16 +101,21 @@ async function startAll(nodes: readonly ChildNode[], onEnd: (node: ChildNode, ho
   for (const node of newcomers) await start(node, ["--join", `127.0.0.1:${door.plan.p2pPort}`, "--token", token]);
 }
 
+/** A cluster that has just been started again elects one first. */
 async function leaderName(door: ChildNode): Promise<string | undefined> {
-  const status = await callAdmin({ socket: socketOf(door.data) }, "GET", STATUS_PATH);
-  const leader: unknown = typeof status === "object" && status !== null && "leader" in status ? status.leader : undefined;
-  return typeof leader === "string" ? leader : undefined;
+  for (let tries = 0; tries < LEADER_TRIES; tries += 1) {
+    const status = await callAdmin({ socket: socketOf(door.data) }, "GET", STATUS_PATH);
+    const leader: unknown = typeof status === "object" && status !== null && "leader" in status ? status.leader : undefined;
+    if (typeof leader === "string") return leader;
+    await setTimeout(LEADER_WAIT_MS);
+  }
+  return undefined;
 }
 
 function summary(nodes: readonly ChildNode[], leader: string | undefined, folder: string): string {
   const port = (index: number): number => nodes[index % nodes.length]?.plan.httpPort ?? 0;
   const rows = nodes.map(({ plan: { name, httpPort } }) => `  ${name}  http://127.0.0.1:${httpPort}${name === leader ? "  leader" : ""}`);
-  return `roadstead: ${nodes.length === 1 ? "one node is" : `a cluster of ${nodes.length} nodes is`} ready; data and logs in ${relative(".", folder) || "."}/
+  return `roadstead: ${nodes.length === 1 ? "one node is" : `a cluster of ${nodes.length} nodes is`} ready; data and logs in ${join(folder, "/")}
 
 ${rows.join("\n")}
 
@@ -116,7 +133,8 @@ async function main(): Promise<void> {
   const options = readOptions();
   const nodes = plan(options);
   await refuseTakenPorts(nodes, options.basePort);
-  if (options.fresh) forget(nodes);
+  if (options.fresh) forget(options.folder);
+  keepPorts(options);
   let stopping = false;
   const stop = (): void => {
     const signal = stopping ? "SIGKILL" : "SIGTERM";
