@@ -1,4 +1,5 @@
 import type { Clock } from "../core/clock.ts";
+import { OciError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { RaftId } from "../core/peer.ts";
 import type { Random } from "../core/random.ts";
@@ -62,6 +63,7 @@ export class Driver implements Consensus, Membership {
   #elections = 0;
   #stopTicks: (() => void) | undefined;
   #stopped = false;
+  #failed = false;
 
   constructor(options: DriverOptions) {
     const { self, store, transport, clock, random, logger, timing, log } = options;
@@ -136,18 +138,16 @@ export class Driver implements Consensus, Membership {
     store.onSynced(() => this.#cutter.cut());
     this.#stopTicks = clock.every(timing.tickMs, () => this.#tick());
     // Alone, there is nobody to wait for.
-    if (this.#conf.voters.length === 1 && this.#conf.voters[0] === this.self && this.#conf.votersOutgoing.length === 0) {
-      this.#node.campaign();
-    }
+    if (this.#isSoleVoter()) this.#node.campaign();
     this.#loop.wake();
   }
 
   propose(command: Command, options: ProposeOptions = {}): Promise<Outcome> {
-    return this.#proposals.propose(command, options);
+    return this.#conf.voters.length === 0 ? Promise.reject(outsideError()) : this.#proposals.propose(command, options);
   }
 
   barrier(signal?: AbortSignal): Promise<Freshness> {
-    return this.#reads.barrier(signal);
+    return this.#conf.voters.length === 0 ? Promise.reject(outsideError()) : this.#reads.barrier(signal);
   }
 
   status(): ConsensusStatus {
@@ -221,7 +221,7 @@ export class Driver implements Consensus, Membership {
   }
 
   lastIndex(): number {
-    return this.#node.status().lastIndex;
+    return this.#options.log.lastIndex();
   }
 
   proposeConfChange(change: ConfChange): string | undefined {
@@ -243,8 +243,10 @@ export class Driver implements Consensus, Membership {
     this.#stop();
     await this.#options.transport.close();
     await this.#applier.stop();
-    await this.#options.store.close();
-    await this.#options.log.close();
+    const closed = await Promise.allSettled([this.#options.store.close(), this.#options.log.close()]);
+    const failed = closed.find((each) => each.status === "rejected");
+    // After a failed write there is nothing more to flush, and it has been told.
+    if (failed !== undefined && !this.#failed) throw failed.reason;
   }
 
   #makeApplier(fatal: Fatal): Applier {
@@ -315,10 +317,14 @@ export class Driver implements Consensus, Membership {
     return true;
   }
 
+  #isSoleVoter(): boolean {
+    const { voters, votersOutgoing } = this.#conf;
+    return voters.length === 1 && voters[0] === this.self && votersOutgoing.length === 0;
+  }
+
   /** Until an entry of its own term has applied, a leader does not know what is committed: then all of its log has to be waited for. */
   #soleIndex(): number | undefined {
-    const { voters, votersOutgoing } = this.#conf;
-    if (voters.length !== 1 || voters[0] !== this.self || votersOutgoing.length > 0 || this.#soft.role !== "leader") return undefined;
+    if (!this.#isSoleVoter() || this.#soft.role !== "leader") return undefined;
     const status = this.#node.status();
     return this.#options.store.appliedTerm === status.term ? status.commit : status.lastIndex;
   }
@@ -383,8 +389,15 @@ export class Driver implements Consensus, Membership {
   /** Ends the node's part: `error` goes to `fatal`, once. */
   fail(error: Error): void {
     if (this.#stopped) return;
+    this.#failed = true;
     this.#options.logger.error({ error: String(error) }, error.message);
     this.#stop();
     this.#options.fatal(error);
   }
+}
+
+/** Not `cutOff`: there is no state yet that could be answered from. */
+function outsideError(): OciError {
+  const message = "This node is no part of a cluster yet: it waits for the leader's snapshot.";
+  return new OciError("UNAVAILABLE", message, { retryAfterSeconds: 1 });
 }

@@ -25,6 +25,7 @@ interface Waiter {
   readonly resolve: (freshness: Freshness) => void;
   readonly reject: (error: unknown) => void;
   readonly deadlineAt: number;
+  readonly cleanUp: () => void;
   settled: boolean;
 }
 
@@ -49,6 +50,7 @@ export class Reads {
   #confirmed: { readonly index: number; readonly waiters: readonly Waiter[] }[] = [];
   #counter = 0;
   #failures = 0;
+  #silent = false;
   #probeAt = 0;
 
   constructor(options: ReadsOptions) {
@@ -66,8 +68,15 @@ export class Reads {
     const sole = this.#options.soleIndex();
     if (sole !== undefined && this.#options.appliedIndex() >= sole) return FRESH;
     return new Promise<Freshness>((resolve, reject) => {
-      const waiter: Waiter = { resolve, reject, deadlineAt: this.#now() + this.#options.timing.deadlineMs, settled: false };
-      signal?.addEventListener("abort", () => this.#settle(waiter, () => reject(signal.reason)), { once: true });
+      const abort = (): void => this.#settle(waiter, () => reject(signal?.reason));
+      const waiter: Waiter = {
+        resolve,
+        reject,
+        deadlineAt: this.#now() + this.#options.timing.deadlineMs,
+        cleanUp: () => signal?.removeEventListener("abort", abort),
+        settled: false,
+      };
+      signal?.addEventListener("abort", abort, { once: true });
       if (sole !== undefined) this.#confirm(sole, [waiter]);
       else {
         this.#next.push(waiter);
@@ -93,7 +102,7 @@ export class Reads {
       if (round === undefined || keyOf(context) !== round.key) continue;
       this.#round = undefined;
       this.#failures = 0;
-      this.#options.unanswered(false);
+      this.#setSilent(false);
       this.#confirm(index, round.waiters);
     }
     this.pump();
@@ -125,11 +134,11 @@ export class Reads {
     for (const { waiters } of this.#confirmed) for (const waiter of waiters) expire(waiter);
     if (this.#round !== undefined && now - this.#round.startedAt >= this.#options.timing.readRoundMs) {
       this.#failures += 1;
-      if (this.#failures >= FAILURES_MAX) this.#options.unanswered(true);
+      if (this.#failures >= FAILURES_MAX) this.#setSilent(true);
       this.#restart();
     }
     // Cut off by silence alone: a round without waiters finds out when it ends.
-    if (this.#failures >= FAILURES_MAX && this.#round === undefined && now >= this.#probeAt) {
+    if (this.#silent && this.#round === undefined && now >= this.#probeAt) {
       this.#probeAt = now + this.#options.timing.readRoundMs;
       this.#start([]);
     }
@@ -148,6 +157,12 @@ export class Reads {
     const error = new OciError("UNAVAILABLE", "This node is stopping.", { retryAfterSeconds: 1 });
     const waiters = [...this.#next, ...(this.#round?.waiters ?? []), ...this.#confirmed.flatMap((each) => each.waiters)];
     for (const waiter of waiters) this.#settle(waiter, () => waiter.reject(error));
+  }
+
+  #setSilent(silent: boolean): void {
+    if (silent === this.#silent) return;
+    this.#silent = silent;
+    this.#options.unanswered(silent);
   }
 
   #restart(): void {
@@ -182,6 +197,7 @@ export class Reads {
   #settle(waiter: Waiter, answer: () => void): void {
     if (waiter.settled) return;
     waiter.settled = true;
+    waiter.cleanUp();
     answer();
   }
 

@@ -6,7 +6,7 @@ import { readSnapshot, snapshotChunks } from "../metadata/snapshot.ts";
 import type { SnapshotMessage } from "../raft/types.ts";
 import type { Applier } from "./applier.ts";
 import { ConsensusError } from "./errors.ts";
-import type { AppliedStore } from "./store.ts";
+import type { AppliedStore, StagedSnapshot } from "./store.ts";
 import type { Transport } from "./transport.ts";
 import { decodeSnapshot, encodeSnapshot } from "./wire.ts";
 
@@ -50,20 +50,18 @@ export class Snapshots {
   /** @throws ConsensusError transfer, SnapshotError */
   async receive(from: RaftId, header: Uint8Array, chunks: AsyncIterable<Uint8Array>): Promise<void> {
     const { message, seal } = decodeHeader(header);
-    const { store, applier, self, log } = this.#options;
+    const { store, self, log } = this.#options;
     if (message.from !== from || message.to !== self) {
       throw new ConsensusError("transfer", `A snapshot from ${from} says that it goes from ${message.from} to ${message.to}.`);
     }
     const { meta } = message.snapshot;
-    if (this.#receiving) throw new ConsensusError("transfer", "A snapshot is being installed already.");
+    if (this.#receiving) throw new ConsensusError("transfer", "A snapshot is being received already.");
     this.#receiving = true;
     try {
-      await applier.exclusive(async () => {
-        if (meta.index <= store.appliedIndex) return;
-        log.info({ from, index: meta.index }, "installing a snapshot of the catalog");
-        await store.install(meta, seal, rowsOf(chunks, this.#stopping.signal));
-        this.#options.installed();
-      });
+      if (meta.index > store.appliedIndex) {
+        log.info({ from, index: meta.index }, "receiving a snapshot of the catalog");
+        await this.#install(await store.stage(meta, seal, rowsOf(chunks, this.#stopping.signal)), meta.index);
+      }
     } finally {
       this.#receiving = false;
     }
@@ -72,6 +70,20 @@ export class Snapshots {
 
   stop(): void {
     this.#stopping.abort();
+  }
+
+  /** What the log brought meanwhile may be ahead of the snapshot: then it is not needed any more. */
+  async #install(staged: StagedSnapshot, index: number): Promise<void> {
+    const { applier, store, log, installed } = this.#options;
+    await applier.exclusive(async () => {
+      if (index <= store.appliedIndex || this.#stopping.signal.aborted) {
+        await staged.discard();
+        return;
+      }
+      await staged.commit();
+      log.info({ index }, "a snapshot of the catalog was installed");
+      installed();
+    });
   }
 
   async #stream(message: SnapshotMessage): Promise<void> {

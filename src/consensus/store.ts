@@ -17,6 +17,13 @@ export interface StoreSnapshot extends CatalogStore {
   close(): Promise<void>;
 }
 
+/** A snapshot that is whole and durable, and not in use yet. */
+export interface StagedSnapshot {
+  /** Puts it in place of everything; durable on return. Nothing may be applied meanwhile. */
+  commit(): Promise<void>;
+  discard(): Promise<void>;
+}
+
 /** The applied state, as the applier writes it. Adapters: `level/catalog-store.ts`, `memory-store.ts`. */
 export interface AppliedStore extends CatalogStore {
   readonly appliedIndex: number;
@@ -31,12 +38,15 @@ export interface AppliedStore extends CatalogStore {
   sync(): Promise<void>;
   onSynced(listener: (index: number) => void): () => void;
   snapshot(): StoreSnapshot;
-  /** Replaces everything; durable on return, and nothing is changed where it fails. */
-  install(
+  /**
+   * Writes a snapshot's content beside what is there, which stays in use and may go on being applied to.
+   * @throws what the parts throw, and then nothing is left of it
+   */
+  stage(
     meta: SnapshotMeta,
     seal: Uint8Array,
     parts: AsyncIterable<readonly (readonly [key: string, value: Uint8Array])[]>,
-  ): Promise<void>;
+  ): Promise<StagedSnapshot>;
   close(): Promise<void>;
 }
 

@@ -12,8 +12,8 @@ export interface CatalogFolder {
   readonly database: Database;
   /** An empty database beside the current one. */
   begin(): Promise<Database>;
-  /** Makes `fresh` the current one, durably, then drops the old one. */
-  commit(fresh: Database): Promise<void>;
+  /** Makes `fresh` the current one, durably, and drops the old one after `switched` has let go of it. */
+  commit(fresh: Database, switched: () => void): Promise<void>;
   discard(fresh: Database): Promise<void>;
   close(): Promise<void>;
 }
@@ -42,7 +42,7 @@ export async function openCatalogFolder(folder: string): Promise<CatalogFolder> 
       await rm(path, { recursive: true, force: true });
       return openDatabase(path, OPTIONS);
     },
-    async commit(fresh) {
+    async commit(fresh, switched) {
       const old = database;
       const oldName = name ?? "";
       const freshName = fresh.location.slice(folder.length + 1);
@@ -50,6 +50,7 @@ export async function openCatalogFolder(folder: string): Promise<CatalogFolder> 
       await writeCurrent(folder, freshName);
       database = fresh;
       name = freshName;
+      switched();
       await old.close();
       await rm(join(folder, oldName), { recursive: true, force: true });
     },

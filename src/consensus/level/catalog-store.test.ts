@@ -188,7 +188,10 @@ test("an installed snapshot replaces everything, and applying goes on from it", 
   const store = await open();
   await put(store, 2, { old: "1" });
   const meta = { index: 50, term: 4, confState: { ...ONE, voters: [1, 2] } };
-  await store.install(meta, Buffer.alloc(32, 7), parts(["new", "2"]));
+  const staged = await store.stage(meta, Buffer.alloc(32, 7), parts(["new", "2"]));
+  await put(store, 3, { meanwhile: "1" });
+  expect(await everything(store)).toEqual(["meanwhile=1", "old=1"]);
+  await staged.commit();
   expect([store.appliedIndex, store.syncedIndex, await everything(store), store.get("old")]).toEqual([50, 50, ["new=2"], undefined]);
   await put(store, 51, { more: "3" });
   await store.close();
@@ -205,7 +208,7 @@ test("an install that fails in the middle leaves the old state whole", async () 
     yield [["new", bytes("2")] as const];
     throw new Error("the stream broke");
   }
-  await expect(store.install({ index: 50, term: 4, confState: ONE }, new Uint8Array(32), torn())).rejects.toThrow("the stream broke");
+  await expect(store.stage({ index: 50, term: 4, confState: ONE }, new Uint8Array(32), torn())).rejects.toThrow("the stream broke");
   expect([store.appliedIndex, await everything(store)]).toEqual([2, ["old=1"]]);
   await put(store, 3, { more: "1" });
   await store.close();
@@ -220,5 +223,15 @@ test("what a crash left of an install is dropped at open", async () => {
   const again = await open();
   expect([again.appliedIndex, await everything(again)]).toEqual([2, ["old=1"]]);
   expect(await readdir(folder)).not.toContain("db-2");
+  await again.close();
+});
+
+test("a snapshot that was staged and not put in place is gone after a restart, as by a crash", async () => {
+  const store = await open();
+  await put(store, 2, { old: "1" });
+  await store.stage({ index: 50, term: 4, confState: ONE }, new Uint8Array(32), parts(["new", "2"]));
+  await store.close();
+  const again = await open();
+  expect([again.appliedIndex, again.installedIndex, await everything(again)]).toEqual([2, 0, ["old=1"]]);
   await again.close();
 });

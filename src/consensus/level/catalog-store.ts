@@ -5,7 +5,7 @@ import { decode, encode } from "../../core/codec.ts";
 import type { Change } from "../../metadata/view.ts";
 import type { ConfState, SnapshotMeta } from "../../raft/types.ts";
 import { ConsensusError, type Fatal } from "../errors.ts";
-import type { AppliedBatch, AppliedStore, StoreSnapshot } from "../store.ts";
+import type { AppliedBatch, AppliedStore, StagedSnapshot, StoreSnapshot } from "../store.ts";
 import { type CatalogFolder, openCatalogFolder } from "./catalog-folder.ts";
 import { type Database, orderedIndex } from "./database.ts";
 import { decodeLink, SealChain } from "./seal-chain.ts";
@@ -198,38 +198,27 @@ export class LevelCatalogStore implements AppliedStore {
     };
   }
 
-  /**
-   * Replaces the whole content. The new one is written beside the old one and becomes current by a rename, so a crash at any point
-   * leaves one or the other, whole.
-   */
-  async install(meta: SnapshotMeta, seal: Uint8Array, entries: AsyncIterable<readonly (readonly [string, Uint8Array])[]>): Promise<void> {
+  /** It becomes current by a rename, so a crash at any point leaves the old content or the new one, whole. */
+  async stage(
+    snapshot: SnapshotMeta,
+    seal: Uint8Array,
+    parts: AsyncIterable<readonly (readonly [string, Uint8Array])[]>,
+  ): Promise<StagedSnapshot> {
+    const { index, term, confState } = snapshot;
     const fresh = await this.#folder.begin();
     const chain = new SealChain(SEAL, sealBytes(this.#options), 0);
+    const links = chain.append(index, seal, 0);
+    const meta: Meta = { index, term, confState, checkpoint: chain.checkpoint, installed: index };
     try {
-      for await (const part of entries) {
+      for await (const part of parts) {
         await fresh.batch(part.map(([key, value]) => ({ type: "put" as const, key: CATALOG + key, value })));
       }
-      const links = chain.append(meta.index, seal, 0);
-      const record: Meta = {
-        index: meta.index,
-        term: meta.term,
-        confState: meta.confState,
-        checkpoint: chain.checkpoint,
-        installed: meta.index,
-      };
-      await fresh.batch([operation(META, encode(record)), ...links.map((link) => operation(link.key, link.value))], { sync: true });
-      await this.#folder.commit(fresh);
-      this.#meta = record;
+      await fresh.batch([operation(META, encode(meta)), ...links.map((link) => operation(link.key, link.value))], { sync: true });
     } catch (error) {
       await this.#folder.discard(fresh);
       throw error;
     }
-    this.#database = this.#folder.database;
-    this.#chain = chain;
-    this.#seal = seal;
-    this.#cache.clear();
-    this.#dirtyEntries = 0;
-    this.#markSynced(meta.index);
+    return { commit: () => this.#replace(fresh, chain, meta, seal), discard: () => this.#folder.discard(fresh) };
   }
 
   async close(): Promise<void> {
@@ -238,6 +227,19 @@ export class LevelCatalogStore implements AppliedStore {
     await this.sync();
     this.#closed = true;
     await this.#folder.close();
+  }
+
+  async #replace(fresh: Database, chain: SealChain, meta: Meta, seal: Uint8Array): Promise<void> {
+    while (this.#syncing !== undefined) await this.#syncing;
+    await this.#folder.commit(fresh, () => {
+      this.#database = fresh;
+      this.#chain = chain;
+      this.#meta = meta;
+      this.#seal = seal;
+      this.#cache.clear();
+      this.#dirtyEntries = 0;
+    });
+    this.#markSynced(meta.index);
   }
 
   async #syncOnce(): Promise<void> {

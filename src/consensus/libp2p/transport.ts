@@ -36,6 +36,7 @@ const CHUNK_BYTES_MAX = 2 ** 20;
 /** A peer that takes nothing and says nothing for so long is dialled anew: TCP alone would wait for minutes. */
 const SILENCE_MS = 3_000;
 const CHECK_MS = 1_000;
+const CHUNK_TIMEOUT_MS = 20_000;
 
 export class Libp2pTransport implements Transport {
   readonly #options: Libp2pTransportOptions;
@@ -171,7 +172,7 @@ export class Libp2pTransport implements Transport {
     try {
       const header = await stream.read();
       if (header === undefined) throw new ConsensusError("transfer", "The stream of a snapshot ended before it began.");
-      await handler.receiveSnapshot(from, header, chunksOf(stream));
+      await handler.receiveSnapshot(from, header, chunksOf(stream, this.#options.clock));
       await stream.write(encode(true));
       await stream.close();
     } catch (error) {
@@ -208,9 +209,12 @@ function isUrgent(message: PeerMessage): boolean {
   return message.kind !== "raft" || message.message.type !== "append" || message.message.entries.length === 0;
 }
 
-async function* chunksOf(stream: FrameStream): AsyncIterable<Uint8Array> {
+async function* chunksOf(stream: FrameStream, clock: Clock): AsyncIterable<Uint8Array> {
   for (;;) {
-    const chunk = await stream.read();
+    const cancel = clock.after(CHUNK_TIMEOUT_MS, () =>
+      stream.abort(new ConsensusError("transfer", "The sender of a snapshot fell silent.")),
+    );
+    const chunk = await stream.read().finally(cancel);
     if (chunk === undefined) throw new ConsensusError("transfer", "The stream of a snapshot ended before the snapshot did.");
     if (chunk.byteLength === 0) return;
     yield chunk;
