@@ -156,18 +156,64 @@ test("a missing entry is refused at open, in the middle and at the end", async (
   await expect(open()).rejects.toMatchObject({ message: expect.stringContaining("ends at 8") });
 });
 
-test("a batch that LevelDB dropped from the middle of its own log is seen", async () => {
-  const log = await open();
+/** Alters one byte of LevelDB's own log, at `at`, or before its end where that is negative. */
+async function rot(at: number): Promise<void> {
+  const name = (await readdir(folder)).find((file) => file.endsWith(".log"))!;
+  const bytes = await readFile(join(folder, name));
+  bytes[at < 0 ? bytes.byteLength + at : at]! ^= 0xff;
+  await writeFile(join(folder, name), bytes);
+}
+
+const voted = (term: number): LogWork => work([], { hardState: { term, vote: 1, commit: 1 } });
+
+test("a batch that LevelDB dropped from the middle of its own log is seen, whatever it held", async () => {
   const big = "x".repeat(40_000);
-  // The third batch only votes: without the chain of batches its loss would let this node vote twice.
-  await log.append(work([entry(2, 1, big)]));
-  await log.append(work([entry(3, 1, big)], { hardState: { term: 1, vote: 1, commit: 2 } }));
-  await log.append(work([entry(4, 1, big)]));
-  await log.append(work([entry(2, 2, big), entry(3, 2, big), entry(4, 2, big)], { hardState: { term: 2, vote: 2, commit: 2 } }));
+  for (const at of [60_000, 100_000]) {
+    const log = await open();
+    await log.append(work([entry(2, 1, big)]));
+    await log.append(work([entry(3, 1, big)], { hardState: { term: 1, vote: 1, commit: 2 } }));
+    await log.append(work([entry(4, 1, big)]));
+    await log.append(work([entry(2, 2, big), entry(3, 2, big), entry(4, 2, big)], { hardState: { term: 2, vote: 2, commit: 2 } }));
+    await log.close();
+    await rot(at);
+    await expect(open()).rejects.toMatchObject({ code: "logCorrupt" });
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("a vote that LevelDB would drop without a word, with others after it in its block, is seen", async () => {
+  for (const at of [20, 90, 130, 200]) {
+    const log = await open();
+    for (let term = 2; term <= 6; term += 1) await log.append(voted(term));
+    await log.close();
+    await rot(at);
+    await expect(open()).rejects.toMatchObject({ code: "logCorrupt" });
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("a last record that was torn is dropped, and the log opens with what came before it", async () => {
+  const log = await open();
+  for (let term = 2; term <= 4; term += 1) await log.append(voted(term));
   await log.close();
   const name = (await readdir(folder)).find((file) => file.endsWith(".log"))!;
   const bytes = await readFile(join(folder, name));
-  bytes[60_000]! ^= 0xff;
-  await writeFile(join(folder, name), bytes);
-  await expect(open()).rejects.toMatchObject({ code: "logCorrupt" });
+  await writeFile(join(folder, name), bytes.subarray(0, bytes.byteLength - 10));
+  const again = await open();
+  expect(again.hardState.term).toBe(3);
+  await again.close();
+});
+
+test("commit indexes that were not synced may be lost from the middle", async () => {
+  const log = await open();
+  await log.append(voted(2));
+  for (let commit = 2; commit <= 5; commit += 1) await log.append(work([entry(commit, 2)]));
+  const size = async () => (await readFile(join(folder, (await readdir(folder)).find((file) => file.endsWith(".log"))!))).byteLength;
+  const before = await size();
+  for (let commit = 2; commit <= 5; commit += 1) await log.append(work([], { hardState: { term: 2, vote: 1, commit } }));
+  await log.close();
+  await rot(before + 40);
+  const again = await open();
+  expect([again.hardState.term, again.lastIndex()]).toEqual([2, 5]);
+  await again.close();
 });

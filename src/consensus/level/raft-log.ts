@@ -16,10 +16,13 @@ import { type Database, openDatabase, orderedIndex, parseOrderedIndex } from "./
 import { EntryTail } from "./entry-tail.ts";
 import { decodeEntry, decodeMeta, encodeEntry, encodeMeta, type LogMeta } from "./log-record.ts";
 import { SealChain } from "./seal-chain.ts";
+import { findLostRecord } from "./wal-check.ts";
 
 const ENTRY = "e";
 const LINK = "j";
 const META = "m";
+/** How the key of a batch's link begins in LevelDB's own log: a put, 17 bytes long. */
+const LINK_MARKER = `\x01\x11${LINK}000`;
 const DELETE_MAX = 4096;
 const BATCH_BYTES = 8 * 2 ** 20;
 
@@ -69,6 +72,8 @@ export class LevelRaftLog implements RaftLog, Storage {
    * @throws ConsensusError logCorrupt, folderInUse or storage
    */
   static async open(options: LevelRaftLogOptions): Promise<LevelRaftLog> {
+    const lost = await findLostRecord(options.folder, Buffer.from(LINK_MARKER, "latin1"));
+    if (lost !== undefined) throw corrupt(options, `the record at byte ${lost.offset} of ${lost.file} is altered, and others follow it`);
     const database = await openDatabase(options.folder, {
       cacheBytes: 2 * 2 ** 20,
       writeBufferBytes: 4 * 2 ** 20,
@@ -235,8 +240,9 @@ export class LevelRaftLog implements RaftLog, Storage {
       sync = this.#plan(work, draft, operations) || sync;
       for (const entry of work.entries) sizeBytes += entrySize(entry);
     }
-    const sequence = before.sequence + 1;
-    const links = this.#chain.append(sequence, new Uint8Array(0), sizeBytes + 256);
+    // A commit index alone is not synced, and a crash may lose it from the middle: it has no place in the chain.
+    const sequence = sync ? before.sequence + 1 : before.sequence;
+    const links = sync ? this.#chain.append(sequence, new Uint8Array(0), sizeBytes + 256) : [];
     draft.sizeBytes = Math.max(0, draft.sizeBytes + sizeBytes);
     const meta: LogMeta = { ...draft, sequence, checkpoint: this.#chain.checkpoint, bootConfState: before.bootConfState };
     const batch = [...operations.values(), put(META, encodeMeta(meta))];

@@ -1,0 +1,78 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, expect, test } from "vitest";
+import { systemClock } from "../core/clock.ts";
+import type { ConfState } from "../raft/types.ts";
+import { LevelCatalogStore } from "./level/catalog-store.ts";
+import { LevelRaftLog } from "./level/raft-log.ts";
+import { MemoryCluster, tokenCommand } from "./memory-cluster.ts";
+
+let cluster: MemoryCluster;
+afterEach(() => cluster.close());
+
+const never = (error: Error): void => {
+  throw error;
+};
+const openLog = () => LevelRaftLog.open({ folder: join(cluster.folder(1), "raft"), fatal: never, bootstrap: undefined });
+const openStore = () => LevelCatalogStore.open({ folder: join(cluster.folder(1), "catalog"), clock: systemClock, fatal: never });
+
+async function stopped(): Promise<{ applied: number; conf: ConfState }> {
+  cluster = await MemoryCluster.create(1, { keepEntries: 3 });
+  for (let at = 0; at < 30; at += 1) await cluster.node(1).propose(tokenCommand(`t${at}`));
+  const applied = cluster.node(1).status().appliedIndex;
+  const conf = cluster.node(1).configuration();
+  await cluster.stop(1);
+  return { applied, conf };
+}
+
+async function* rows(...entries: [string, string][]) {
+  for (const [key, value] of entries) yield [[key, Buffer.from(value)] as const];
+}
+
+test("a folder in use is refused with a code and the folder's name", async () => {
+  cluster = await MemoryCluster.create(1);
+  await expect(cluster.open(1, [1])).rejects.toMatchObject({
+    code: "folderInUse",
+    message: expect.stringContaining("in use by another process"),
+  });
+});
+
+test("a snapshot that was put in place before the log was told is taken up after the crash", async () => {
+  const { conf } = await stopped();
+  const store = await openStore();
+  const staged = await store.stage({ index: 500, term: 9, confState: conf }, Buffer.alloc(32, 1), rows(["k", "v"]));
+  await staged.commit();
+  await store.close();
+  const node = await cluster.open(1, [1]);
+  await cluster.leader();
+  expect(node.status().term).toBeGreaterThan(9);
+  expect(await node.barrier()).toBe("fresh");
+  expect(node.status().appliedIndex).toBeGreaterThan(500);
+  expect(node.firstIndex()).toBe(501);
+});
+
+test("a catalog that is behind what the log still holds is reinstalled, not served", async () => {
+  await stopped();
+  const log = await openLog();
+  await log.compact(20);
+  await log.close();
+  await rm(join(cluster.folder(1), "catalog"), { recursive: true });
+  await expect(cluster.open(1, [1])).rejects.toMatchObject({ code: "catalogCorrupt" });
+});
+
+test("a catalog that was lost while the log reaches back to the beginning is made again from the log", async () => {
+  cluster = await MemoryCluster.create(1);
+  for (let at = 0; at < 10; at += 1) await cluster.node(1).propose(tokenCommand(`t${at}`));
+  await cluster.stop(1);
+  await rm(join(cluster.folder(1), "catalog"), { recursive: true });
+  const node = await cluster.open(1, [1]);
+  await cluster.leader();
+  expect(await node.barrier()).toBe("fresh");
+  expect(node.catalog.members()).toHaveLength(1);
+});
+
+test("a log that lacks what the catalog has applied is refused: its votes and entries were lost", async () => {
+  await stopped();
+  await rm(join(cluster.folder(1), "raft"), { recursive: true });
+  await expect(cluster.open(1, [1])).rejects.toMatchObject({ code: "logCorrupt" });
+});
