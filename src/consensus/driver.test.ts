@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "vitest";
 import { factsOf, SECRET_HASH } from "../metadata/scenario.ts";
 import type { Applied } from "./consensus.ts";
-import { MemoryCluster, tokenCommand } from "./memory-cluster.ts";
+import { MemoryCluster, tokenCommand } from "./level/memory-cluster.ts";
 
 let cluster: MemoryCluster;
 afterEach(async () => {

@@ -1,5 +1,4 @@
 import type { Clock } from "../core/clock.ts";
-import { OciError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { RaftId } from "../core/peer.ts";
 import type { Random } from "../core/random.ts";
@@ -21,6 +20,7 @@ import type { Membership, PeerProgress } from "./membership.ts";
 import { Proposals, type ProposeOptions } from "./proposals.ts";
 import { Reads } from "./reads.ts";
 import { ReadyLoop } from "./ready-loop.ts";
+import { outsideError } from "./refusals.ts";
 import { ReplaceableCatalog } from "./replaceable-catalog.ts";
 import { Snapshots } from "./snapshots.ts";
 import type { AppliedStore, RaftLog } from "./store.ts";
@@ -394,10 +394,4 @@ export class Driver implements Consensus, Membership {
     this.#stop();
     this.#options.fatal(error);
   }
-}
-
-/** Not `cutOff`: there is no state yet that could be answered from. */
-function outsideError(): OciError {
-  const message = "This node is no part of a cluster yet: it waits for the leader's snapshot.";
-  return new OciError("UNAVAILABLE", message, { retryAfterSeconds: 1 });
 }

@@ -2,8 +2,8 @@ import { expect, test } from "vitest";
 import { seededRandom } from "../core/random.ts";
 import type { Outcome } from "../metadata/commands.ts";
 import { decodeEntry, type Envelope, stampEntry } from "../metadata/entry.ts";
+import { tokenCommand } from "./level/memory-cluster.ts";
 import { ManualClock } from "./manual-clock.ts";
-import { tokenCommand } from "./memory-cluster.ts";
 import { Proposals } from "./proposals.ts";
 import { DEFAULT_TIMING, type Timing } from "./timing.ts";
 

@@ -1,11 +1,12 @@
 import type { Clock } from "../core/clock.ts";
-import { OciError } from "../core/errors.ts";
+import type { OciError } from "../core/errors.ts";
 import type { RaftId } from "../core/peer.ts";
 import type { Random } from "../core/random.ts";
 import { isWellFormed } from "../metadata/command-shape.ts";
 import { COMMAND_VERSION, type Command, type Outcome } from "../metadata/commands.ts";
 import { encodeEnvelope } from "../metadata/entry.ts";
 import type { AppliedCommand } from "./applier.ts";
+import { cutOffError, sessionError, stoppingError, unansweredError } from "./refusals.ts";
 import { isSessionless } from "./sessionless.ts";
 import type { Timing } from "./timing.ts";
 
@@ -129,7 +130,7 @@ export class Proposals {
   tick(): void {
     const now = this.#now();
     for (const pending of [...this.#pending.values(), ...this.#queue]) {
-      if (now >= pending.deadlineAt) this.#settle(pending, () => pending.reject(deadlineError(pending.command)));
+      if (now >= pending.deadlineAt) this.#settle(pending, () => pending.reject(unansweredError(pending.command)));
     }
     this.#send([...this.#pending.values()].filter(({ resendAt }) => now >= resendAt));
     this.pump();
@@ -152,7 +153,7 @@ export class Proposals {
   }
 
   stop(): void {
-    this.#stopped = new OciError("UNAVAILABLE", "This node is stopping.", { retryAfterSeconds: 1 });
+    this.#stopped = stoppingError();
     this.#rejectAll(this.#stopped);
   }
 
@@ -251,20 +252,4 @@ export class Proposals {
   #now(): number {
     return this.#options.clock.monotonicMs();
   }
-}
-
-function cutOffError(): OciError {
-  return new OciError("UNAVAILABLE", "This node has no contact with a majority of the cluster, so nothing can be written here now.", {
-    retryAfterSeconds: 2,
-  });
-}
-
-function deadlineError(command: Command): OciError {
-  const message = `The cluster did not answer ${command.type} in time. It may still be done; asking again is safe.`;
-  return new OciError("UNAVAILABLE", message, { retryAfterSeconds: 1 });
-}
-
-function sessionError(): OciError {
-  const message = "The session of this node had ended before its command arrived. Whether it was done is not known; ask again.";
-  return new OciError("UNAVAILABLE", message, { retryAfterSeconds: 1 });
 }

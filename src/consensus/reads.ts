@@ -1,9 +1,9 @@
 import type { Clock } from "../core/clock.ts";
-import { OciError } from "../core/errors.ts";
 import type { RaftId } from "../core/peer.ts";
 import type { Random } from "../core/random.ts";
 import type { ReadState } from "../raft/types.ts";
 import type { Freshness } from "./consensus.ts";
+import { leaderlessError, stoppingError } from "./refusals.ts";
 import type { Timing } from "./timing.ts";
 
 export interface ReadsOptions {
@@ -127,7 +127,7 @@ export class Reads {
   tick(): void {
     const now = this.#now();
     const expire = (waiter: Waiter): void => {
-      if (!waiter.settled && now >= waiter.deadlineAt) this.#settle(waiter, () => waiter.reject(deadlineError()));
+      if (!waiter.settled && now >= waiter.deadlineAt) this.#settle(waiter, () => waiter.reject(leaderlessError()));
     };
     for (const waiter of this.#next) expire(waiter);
     for (const waiter of this.#round?.waiters ?? []) expire(waiter);
@@ -154,7 +154,7 @@ export class Reads {
   }
 
   stop(): void {
-    const error = new OciError("UNAVAILABLE", "This node is stopping.", { retryAfterSeconds: 1 });
+    const error = stoppingError();
     const waiters = [...this.#next, ...(this.#round?.waiters ?? []), ...this.#confirmed.flatMap((each) => each.waiters)];
     for (const waiter of waiters) this.#settle(waiter, () => waiter.reject(error));
   }
@@ -208,8 +208,4 @@ export class Reads {
 
 function keyOf(context: Uint8Array): string {
   return Buffer.from(context.buffer, context.byteOffset, context.byteLength).toString("latin1");
-}
-
-function deadlineError(): OciError {
-  return new OciError("UNAVAILABLE", "The cluster found no leader in time, so a current answer cannot be given.", { retryAfterSeconds: 1 });
 }

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "vitest";
+import { MemoryCluster, tokenCommand } from "../consensus/level/memory-cluster.ts";
 import type { PeerProgress } from "../consensus/membership.ts";
-import { MemoryCluster, tokenCommand } from "../consensus/memory-cluster.ts";
 import { systemClock } from "../core/clock.ts";
 import { silentLog } from "../core/log.ts";
 import { factsOf, SECRET_HASH } from "../metadata/scenario.ts";

@@ -1,11 +1,11 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
-import { systemClock } from "../core/clock.ts";
-import type { ConfState } from "../raft/types.ts";
-import { LevelCatalogStore } from "./level/catalog-store.ts";
-import { LevelRaftLog } from "./level/raft-log.ts";
+import { systemClock } from "../../core/clock.ts";
+import type { ConfState } from "../../raft/types.ts";
+import { LevelCatalogStore } from "./catalog-store.ts";
 import { MemoryCluster, tokenCommand } from "./memory-cluster.ts";
+import { LevelRaftLog } from "./raft-log.ts";
 
 let cluster: MemoryCluster;
 afterEach(() => cluster.close());

@@ -1,16 +1,16 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { systemClock } from "../core/clock.ts";
-import { silentLog } from "../core/log.ts";
-import type { RaftId } from "../core/peer.ts";
-import { seededRandom } from "../core/random.ts";
-import type { Command } from "../metadata/commands.ts";
-import { factsOf, SECRET_HASH } from "../metadata/scenario.ts";
-import type { Driver } from "./driver.ts";
-import { MemoryNetwork } from "./memory-transport.ts";
-import { openConsensus } from "./open.ts";
-import type { Timing } from "./timing.ts";
+import { systemClock } from "../../core/clock.ts";
+import { silentLog } from "../../core/log.ts";
+import type { RaftId } from "../../core/peer.ts";
+import { seededRandom } from "../../core/random.ts";
+import type { Command } from "../../metadata/commands.ts";
+import { factsOf, SECRET_HASH } from "../../metadata/scenario.ts";
+import type { Driver } from "../driver.ts";
+import { MemoryNetwork } from "../memory-transport.ts";
+import type { Timing } from "../timing.ts";
+import { openConsensus } from "./open-consensus.ts";
 
 /** Elections take 200 to 400 ms here. */
 const FAST: Partial<Timing> = { tickMs: 20, resendMs: 200, readRoundMs: 200, clockTickMs: 1_000 };

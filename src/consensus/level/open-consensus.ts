@@ -1,0 +1,72 @@
+import { join } from "node:path";
+import type { Clock } from "../../core/clock.ts";
+import type { Log } from "../../core/log.ts";
+import type { RaftId } from "../../core/peer.ts";
+import type { Random } from "../../core/random.ts";
+import type { ConfState } from "../../raft/types.ts";
+import { Driver } from "../driver.ts";
+import type { Fatal } from "../errors.ts";
+import { reconcile } from "../reconcile.ts";
+import { DEFAULT_TIMING, type Timing } from "../timing.ts";
+import type { Transport } from "../transport.ts";
+import { LevelCatalogStore } from "./catalog-store.ts";
+import { LevelRaftLog } from "./raft-log.ts";
+
+export interface OpenOptions {
+  /** `raft/` and `catalog/` are made in it. */
+  readonly folder: string;
+  readonly raftId: RaftId;
+  /** Makes a new cluster where the log is fresh; a joiner has none and waits for a snapshot of the leader. */
+  readonly bootstrap: { readonly voters: readonly RaftId[] } | undefined;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Called once with what ends the node: a failed write, a broken invariant, a command that is too new. */
+  readonly fatal: Fatal;
+  readonly timing?: Partial<Timing>;
+}
+
+/**
+ * Opens this node's log and catalog, checks them, and begins to take part.
+ * @throws ConsensusError folderInUse, logCorrupt, catalogCorrupt, storage
+ */
+export async function openConsensus(options: OpenOptions): Promise<Driver> {
+  const { folder, clock, fatal, raftId: self } = options;
+  let failed: (error: Error) => void = fatal;
+  const fail: Fatal = (error) => failed(error);
+  const log = await LevelRaftLog.open({ folder: join(folder, "raft"), fatal: fail, bootstrap: confOf(options.bootstrap) });
+  let store: LevelCatalogStore | undefined;
+  try {
+    store = await LevelCatalogStore.open({
+      folder: join(folder, "catalog"),
+      clock,
+      fatal: fail,
+      ...(log.bootstrap === undefined ? {} : { initial: log.bootstrap }),
+    });
+    await reconcile(log, store, folder);
+    const driver = new Driver({
+      self,
+      log,
+      store,
+      transport: options.transport,
+      clock,
+      random: options.random,
+      logger: options.log,
+      timing: { ...DEFAULT_TIMING, ...options.timing },
+      fatal,
+    });
+    failed = (error) => driver.fail(error);
+    await driver.start();
+    return driver;
+  } catch (error) {
+    await store?.close();
+    await log.close();
+    throw error;
+  }
+}
+
+function confOf(bootstrap: OpenOptions["bootstrap"]): ConfState | undefined {
+  if (bootstrap === undefined) return undefined;
+  return { voters: [...bootstrap.voters].sort((a, b) => a - b), votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
+}
