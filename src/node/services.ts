@@ -6,6 +6,7 @@ import type { Driver } from "../consensus/driver.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
+import { projectOf } from "../core/reference.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { Host } from "../exchange/libp2p/host.ts";
 import { createLibp2pExchange } from "../exchange/libp2p/libp2p-exchange.ts";
@@ -84,6 +85,7 @@ export async function startServices(base: Foundation): Promise<string> {
     random,
     log: log.child({ part: "registry" }),
     limits: { manifestBytes: config["http.manifestSizeMax"], deadlineMs: config["http.deadline"] },
+    allowsSparse: (repository) => config["manifests.sparse"].includes(projectOf(repository)),
   });
   const vitals = (): Vitals => {
     const { appliedIndex, cutOff } = consensus.status();
@@ -127,6 +129,7 @@ async function openStorage(base: Foundation, self: { peerId: MemberFacts["peerId
     clock,
     random,
     log: base.log.child({ part: "exchange" }),
+    limits: { reachMs: 1_000 }, // the registry itself awaits an owner for 10 s
     onLocalCorrupt: (digest) => repair?.reportBad(digest),
   });
   stack.defer(() => exchange.close());

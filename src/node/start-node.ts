@@ -4,8 +4,8 @@ import { join, resolve } from "node:path";
 import { formatHostPort } from "../config/kinds.ts";
 import type { Config } from "../config/settings.ts";
 import type { Driver } from "../consensus/driver.ts";
+import { openConsensus } from "../consensus/level/open-consensus.ts";
 import { Libp2pTransport } from "../consensus/libp2p/transport.ts";
-import { openConsensus } from "../consensus/open.ts";
 import { type Clock, systemClock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { PeerId } from "../core/peer.ts";
@@ -219,7 +219,7 @@ async function openDriver(ground: Ground, host: Host, roster: Roster, state: Clu
     random,
     log: log.child({ part: "consensus" }),
     fatal: options.fatal,
-    timing: { tickMs: config["raft.tick"], deadlineMs: config["http.deadline"] },
+    timing: { tickMs: config["raft.tick"], deadlineMs: config["http.deadline"], keepEntries: config["raft.logKeep"] },
   });
   stack.defer(() => consensus.close());
   roster.bind(consensus.catalog);
