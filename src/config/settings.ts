@@ -58,6 +58,16 @@ export const SETTINGS = {
     "Voters at most; other nodes are learners, which serve everything and cost no commit latency.",
   ),
   "raft.tick": setting("100ms", duration, "One unit of Raft's logical time; an election takes 10 to 20."),
+  "raft.logKeep": setting(
+    "10000",
+    count(1, 1_000_000),
+    "Log entries kept for members that fall behind; one that needs older ones gets a snapshot of the catalog.",
+  ),
+  "manifests.sparse": setting(
+    "",
+    list(label),
+    "Projects whose manifests may name content that is not there (sparse indexes and images); the same on every node.",
+  ),
   "uploads.expireAfter": setting("24h", duration, "An upload session that is idle for so long is dropped."),
   "log.level": setting(
     "info",
