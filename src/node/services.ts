@@ -6,7 +6,7 @@ import type { Driver } from "../consensus/driver.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
-import { projectOf, projectOf } from "../core/reference.ts";
+import { projectOf } from "../core/reference.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { Host } from "../exchange/libp2p/host.ts";
 import { createLibp2pExchange } from "../exchange/libp2p/libp2p-exchange.ts";

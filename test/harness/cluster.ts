@@ -53,7 +53,7 @@ export interface Cluster {
   readonly nodes: readonly ClusterNode[];
   readonly folder: string;
   status(node?: ClusterNode): Promise<ClusterStatus>;
-  /** The leader, as a node that runs says. */
+  /** The leader, as a node that runs says; asked again through an election. */
   leader(): Promise<ClusterNode>;
   /** Starts one more node that joins through the first one that runs. */
   grow(name: string, token?: JoinToken): Promise<ClusterNode>;
@@ -208,10 +208,12 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       return JSON.parse(await roadstead("status", "--json", "--data", node.data)) as ClusterStatus;
     },
     async leader() {
-      const { leader } = await cluster.status();
-      const node = nodes.find((other) => other.name === leader);
-      if (node === undefined) throw new Error(`status names no leader that this test started: ${leader}`);
-      return node;
+      for (const until = performance.now() + START_MS; ; ) {
+        const { leader } = await cluster.status();
+        const node = nodes.find((other) => other.name === leader && other.running);
+        if (node !== undefined) return node;
+        if (performance.now() > until) throw new Error(`no leader among the nodes of this test; status names ${leader}`);
+      }
     },
     grow: joined,
     token: createToken,
