@@ -29,6 +29,7 @@ export class PeerLink {
   #backoffMs = 0;
   #retryAt = 0;
   #scheduled = false;
+  #unansweredSince: number | undefined;
   #closed = false;
 
   constructor(options: PeerLinkOptions) {
@@ -55,6 +56,7 @@ export class PeerLink {
       this.#queuedBytes += bytes.byteLength;
     }
     if (dropped) this.#options.lost();
+    this.#unansweredSince ??= this.#options.clock.monotonicMs();
     this.#schedule();
   }
 
@@ -62,11 +64,12 @@ export class PeerLink {
   alive(): void {
     this.#backoffMs = 0;
     this.#retryAt = 0;
+    this.#unansweredSince = undefined;
   }
 
-  /** Whether something has been waiting for the other end to take it. */
-  get stalled(): boolean {
-    return this.#stream?.writableNeedsDrain === true;
+  /** Since when something was said and nothing has come back; undefined where nothing is owed. */
+  get unansweredSince(): number | undefined {
+    return this.#stream === undefined ? undefined : this.#unansweredSince;
   }
 
   /** Gives the stream up; the next message opens another. */
@@ -125,6 +128,7 @@ export class PeerLink {
 
   #forget(): void {
     this.#stream = undefined;
+    this.#unansweredSince = undefined;
     this.#drop();
   }
 

@@ -17,8 +17,8 @@ export interface PeerHost {
   /** @throws where the peer cannot be reached */
   dial(peer: PeerId, protocol: string, signal: AbortSignal): Promise<Stream>;
   handle(protocol: string, handler: (stream: Stream, from: PeerId) => Promise<void>): Promise<void>;
-  /** Ends a connection over which nothing comes any more, so that the next dial makes a new one. */
-  disconnect?(peer: PeerId): void;
+  /** The connection that the next `dial` would use again. */
+  connection?(peer: PeerId): { abort(error: Error): void } | undefined;
 }
 
 export interface Libp2pTransportOptions {
@@ -33,8 +33,8 @@ export interface Libp2pTransportOptions {
 /** One entry of 8 MiB at most, and its message. */
 const FRAME_BYTES_MAX = 9 * 2 ** 20;
 const CHUNK_BYTES_MAX = 2 ** 20;
-/** A peer that takes nothing and says nothing for so long is dialled anew: TCP alone would wait for minutes. */
-const SILENCE_MS = 3_000;
+/** Raft answers almost everything that is said. Where nothing comes for so long, the connection is dead, and TCP alone would find out in minutes. */
+const SILENCE_MS = 5_000;
 const CHECK_MS = 1_000;
 const CHUNK_TIMEOUT_MS = 20_000;
 
@@ -42,7 +42,6 @@ export class Libp2pTransport implements Transport {
   readonly #options: Libp2pTransportOptions;
   readonly #links = new Map<RaftId, PeerLink>();
   readonly #inbound = new Map<RaftId, Stream>();
-  readonly #heardAt = new Map<RaftId, number>();
   #handler: TransportHandler | undefined;
   #stopChecks: (() => void) | undefined;
 
@@ -184,7 +183,6 @@ export class Libp2pTransport implements Transport {
   }
 
   #heard(from: RaftId): void {
-    this.#heardAt.set(from, this.#options.clock.monotonicMs());
     this.#links.get(from)?.alive();
   }
 
@@ -195,9 +193,11 @@ export class Libp2pTransport implements Transport {
       if (peer === undefined) {
         link.close();
         this.#links.delete(to);
-      } else if (link.stalled && now - (this.#heardAt.get(to) ?? 0) > SILENCE_MS) {
-        link.reset("the peer has been silent for too long");
-        this.#options.host.disconnect?.(peer);
+      } else if (now - (link.unansweredSince ?? now) > SILENCE_MS) {
+        this.#options.log.warn({ to }, "a peer has been silent for too long; its connection is given up");
+        const silent = new Error("the peer has been silent for too long");
+        link.reset(silent.message);
+        this.#options.host.connection?.(peer)?.abort(silent);
       }
     }
   }
