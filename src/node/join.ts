@@ -63,16 +63,17 @@ function readToken(text: string): JoinToken {
 async function askUntilAnswered(plan: JoinPlan, token: JoinToken, signal: AbortSignal): Promise<JoinAnswer> {
   const { address, clock, facts, host, log, random } = plan;
   const untilMs = clock.monotonicMs() + PATIENCE_MS;
+  let told = "";
   for (;;) {
     try {
       return await requestJoin(host, [address], token, { ...facts }, random, signal);
     } catch (error) {
       signal.throwIfAborted();
       if (!isWorthAnotherTry(error) || clock.monotonicMs() + RETRY_MS > untilMs) throw refusalOf(error, address);
-      log.warn(
-        { address, reason: error instanceof Error ? error.message : String(error) },
-        "the cluster could not take this node in yet: it is tried again",
-      );
+      const reason = error instanceof Error ? error.message : String(error);
+      if (reason !== told)
+        log.warn({ address, reason }, "the cluster could not take this node in yet: it is tried again, for a minute at most");
+      told = reason;
     }
     await pause(clock, RETRY_MS, signal);
   }

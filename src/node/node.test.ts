@@ -120,6 +120,12 @@ test("a folder in use, an empty folder without a way in, and an open door are re
   await expect(open).rejects.toThrow("--insecure-open");
 });
 
+test("G1: a member whose Raft log is gone is refused: it may have forgotten what it acknowledged", async () => {
+  await stop(await start("a", BOOTSTRAP));
+  await rm(join(folder, "a", "raft"), { recursive: true });
+  await expect(start("a", BOOTSTRAP)).rejects.toThrow("may have forgotten what it promised");
+});
+
 test("G2, G4: what is pushed through one node of three is pulled through the others", async () => {
   const a = await start("a", BOOTSTRAP);
   const b = await grow("b", a);

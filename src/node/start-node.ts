@@ -185,11 +185,7 @@ async function openHost({ config, clock, log, stack }: Ground, identity: Identit
 
 function raftTransport({ clock, log }: Ground, host: Host, roster: Roster): Libp2pTransport {
   return new Libp2pTransport({
-    host: {
-      dial: (peer, protocol, signal) => host.dial(peer, protocol, signal),
-      handle: (protocol, handler) => host.handle(protocol, handler),
-      disconnect: (peer) => host.connection(peer)?.abort(new Error("nothing comes over this connection any more")),
-    },
+    host,
     peerOf: (raftId) => roster.peerIdOf(raftId),
     raftIdOf: (peer) => roster.raftIdOf(peer),
     clock,
