@@ -15,7 +15,14 @@ function fixture(configuration: ConfState, self = 1) {
   const clock = new ManualClock();
   const pinged: number[] = [];
   const changes: boolean[] = [];
-  const contact = new Contact({ self, clock, timeoutMs: 1_000, ping: (to) => pinged.push(to), changed: (cutOff) => changes.push(cutOff) });
+  const contact = new Contact({
+    self,
+    clock,
+    timeoutMs: 1_000,
+    tickMs: 100,
+    ping: (to) => pinged.push(to),
+    changed: (cutOff) => changes.push(cutOff),
+  });
   const pass = (ms: number, heard: number[] = []): void => {
     for (let passed = 0; passed < ms; passed += 100) {
       clock.advance(100);
@@ -23,7 +30,11 @@ function fixture(configuration: ConfState, self = 1) {
       contact.check(configuration);
     }
   };
-  return { contact, pinged, changes, pass };
+  const stall = (ms: number): void => {
+    clock.advance(ms);
+    contact.check(configuration);
+  };
+  return { contact, pinged, changes, pass, stall };
 }
 
 test("G3: a node is cut off after one election timeout without a majority, and comes back with the first message", () => {
@@ -86,4 +97,16 @@ test("failed barriers mean cut off though messages come, until one is answered",
   expect(contact.cutOff).toBe(true);
   contact.setUnanswered(false);
   expect(contact.cutOff).toBe(false);
+});
+
+test("G3: a node whose own event loop stood still is not cut off by that: what came in meanwhile is read after the tick", () => {
+  const { contact, pass, stall, changes } = fixture(conf([1, 2, 3]));
+  pass(2_000, [2]);
+  stall(5_000);
+  expect(contact.cutOff).toBe(false);
+  pass(500, [2]);
+  stall(5_000);
+  expect(changes).toEqual([]);
+  pass(1_000);
+  expect(contact.cutOff).toBe(true);
 });

@@ -7,6 +7,8 @@ export interface ContactOptions {
   readonly clock: Clock;
   /** Without a majority for this long the node is cut off: one election timeout. */
   readonly timeoutMs: number;
+  /** How often `check` is called. */
+  readonly tickMs: number;
   readonly ping: (to: RaftId) => void;
   readonly changed: (cutOff: boolean) => void;
 }
@@ -18,14 +20,16 @@ export interface ContactOptions {
 export class Contact {
   readonly #options: ContactOptions;
   readonly #heard = new Map<RaftId, number>();
-  readonly #startedAt: number;
+  /** Time as far as this node could listen: a stretch in which its own event loop stood still counts for little, since what came in then is read after it. */
+  #listenedMs = 0;
+  #checkedAt: number;
   #lost = false;
   #unanswered = false;
   #cutOff = false;
 
   constructor(options: ContactOptions) {
     this.#options = options;
-    this.#startedAt = options.clock.monotonicMs();
+    this.#checkedAt = options.clock.monotonicMs();
   }
 
   /** G3. No contact with a majority of voters for one election timeout, or three failed barriers. */
@@ -39,11 +43,11 @@ export class Contact {
   }
 
   heard(from: RaftId): void {
-    this.#heard.set(from, this.#options.clock.monotonicMs());
+    this.#heard.set(from, this.#listenedMs);
   }
 
   heardWithin(id: RaftId, ms: number): boolean {
-    return id === this.#options.self || this.#options.clock.monotonicMs() - (this.#heard.get(id) ?? Number.NEGATIVE_INFINITY) <= ms;
+    return id === this.#options.self || this.#listenedMs - (this.#heard.get(id) ?? Number.NEGATIVE_INFINITY) <= ms;
   }
 
   /** A read round failed for the third time, or one was answered. */
@@ -54,9 +58,12 @@ export class Contact {
 
   /** To be called each tick, and where a message may have ended a cut. */
   check(conf: ConfState): void {
-    const { clock, timeoutMs, self, ping } = this.#options;
+    const { clock, timeoutMs, tickMs, self, ping } = this.#options;
+    const now = clock.monotonicMs();
+    this.#listenedMs += Math.min(now - this.#checkedAt, STALL_TICKS * tickMs);
+    this.#checkedAt = now;
     // Each peer's mark holds for one timeout, so a majority that is missed has been gone for one.
-    this.#lost = clock.monotonicMs() > this.#startedAt + timeoutMs && !this.#majority(conf, timeoutMs);
+    this.#lost = this.#listenedMs > timeoutMs && !this.#majority(conf, timeoutMs);
     if (!this.#majority(conf, timeoutMs * QUIET)) {
       for (const id of new Set([...conf.voters, ...conf.votersOutgoing])) {
         if (id !== self && !this.heardWithin(id, timeoutMs * QUIET)) ping(id);
@@ -92,3 +99,5 @@ export class Contact {
 
 /** Peers are asked once they have been quiet for this part of the timeout. */
 const QUIET = 0.3;
+/** A tick that comes later than this many was held up here. */
+const STALL_TICKS = 2;

@@ -7,7 +7,7 @@ import { DEFAULT_TIMING } from "./timing.ts";
 function fixture() {
   const clock = new ManualClock();
   const asked: Uint8Array[] = [];
-  const state = { leader: true, cutOff: false, applied: 5, sole: undefined as number | undefined };
+  const state = { leader: true, cutOff: false, applied: 5, sole: undefined as number | undefined, leaderHeard: true };
   const reads = new Reads({
     self: 2,
     clock,
@@ -20,6 +20,7 @@ function fixture() {
       return state.leader;
     },
     cutOff: () => state.cutOff,
+    leaderHeard: () => state.leaderHeard,
     unanswered: (unanswered) => {
       state.cutOff = unanswered;
       if (unanswered) reads.cutOff();
@@ -128,4 +129,17 @@ test("a reader that goes away is not waited for", async () => {
   const read = reads.barrier(controller.signal);
   controller.abort(new Error("gone"));
   await expect(read).rejects.toThrow("gone");
+});
+
+test("G3: rounds that a dead leader does not answer leave the read waiting for the election, and never mean cut off", async () => {
+  const { asked, state, reads, tick, answer } = fixture();
+  state.leaderHeard = false;
+  const read = reads.barrier();
+  tick(5_000);
+  expect(state.cutOff).toBe(false);
+  expect(await isSettled(read)).toBe(false);
+  state.leaderHeard = true;
+  reads.leaderChanged();
+  answer(5, asked.at(-1));
+  expect(await read).toBe("fresh");
 });

@@ -17,6 +17,8 @@ export interface ReadsOptions {
   /** @returns false where no leader is known */
   readonly ask: (context: Uint8Array) => boolean;
   readonly cutOff: () => boolean;
+  /** Whether the leader that was asked is there: a round that a dead leader does not answer is for the election to mend. */
+  readonly leaderHeard: () => boolean;
   /** Three rounds in a row were not answered, or one was. */
   readonly unanswered: (unanswered: boolean) => void;
 }
@@ -133,7 +135,7 @@ export class Reads {
     for (const waiter of this.#round?.waiters ?? []) expire(waiter);
     for (const { waiters } of this.#confirmed) for (const waiter of waiters) expire(waiter);
     if (this.#round !== undefined && now - this.#round.startedAt >= this.#options.timing.readRoundMs) {
-      this.#failures += 1;
+      this.#failures = this.#options.leaderHeard() ? this.#failures + 1 : 0;
       if (this.#failures >= FAILURES_MAX) this.#setSilent(true);
       this.#restart();
     }

@@ -99,7 +99,7 @@ class ProcessNode implements ClusterNode {
     this.port = port;
     this.#p2p = p2p;
     this.data = data;
-    this.#env = { ROADSTEAD_LOG_LEVEL: "info", ...options.env };
+    this.#env = { ROADSTEAD_RAFT_TICK: "50ms", ...options.env };
     this.#core = options.core;
   }
 
