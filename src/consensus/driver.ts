@@ -2,8 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { RaftId } from "../core/peer.ts";
 import type { Random } from "../core/random.ts";
-import { COMMAND_VERSION, type Command, type Outcome } from "../metadata/commands.ts";
-import { encodeEnvelope, STAMP_MS_MAX } from "../metadata/entry.ts";
+import type { Command, Outcome } from "../metadata/commands.ts";
 import type { ConfChange } from "../raft/conf-change.ts";
 import type { RawNode } from "../raft/raw-node.ts";
 import type { ConfState, SoftState } from "../raft/types.ts";
@@ -13,7 +12,8 @@ import { Contact } from "./contact.ts";
 import { createCoreNode } from "./core-node.ts";
 import type { Fatal } from "./errors.ts";
 import { handOver } from "./hand-over.ts";
-import { deliver, type InboxOptions } from "./inbox.ts";
+import { deliver } from "./inbox.ts";
+import { LeaderLoss } from "./leader-loss.ts";
 import { Listeners } from "./listeners.ts";
 import { LogCutter } from "./log-cutter.ts";
 import type { Membership, PeerProgress } from "./membership.ts";
@@ -23,6 +23,7 @@ import { ReadyLoop } from "./ready-loop.ts";
 import { outsideError } from "./refusals.ts";
 import { ReplaceableCatalog } from "./replaceable-catalog.ts";
 import { Snapshots } from "./snapshots.ts";
+import { statusOf } from "./status.ts";
 import type { AppliedStore, RaftLog } from "./store.ts";
 import type { Timing } from "./timing.ts";
 import type { PeerMessage, Transport } from "./transport.ts";
@@ -54,7 +55,7 @@ export class Driver implements Consensus, Membership {
   readonly #reads: Reads;
   readonly #snapshots: Snapshots;
   readonly #cutter: LogCutter;
-  readonly #inbox: InboxOptions;
+  readonly #leaderLoss: LeaderLoss;
   readonly #applied: Listeners<Applied>;
   readonly #configured: Listeners<void>;
   readonly #installed: Listeners<number>;
@@ -96,8 +97,18 @@ export class Driver implements Consensus, Membership {
       self,
       clock,
       timeoutMs: timing.tickMs * timing.electionTicks,
+      tickMs: timing.tickMs,
       ping: (to) => transport.send(to, [{ kind: "ping" }]),
       changed: (cutOff) => this.#cutOffChanged(cutOff),
+    });
+    this.#leaderLoss = new LeaderLoss({
+      clock,
+      random,
+      node: this.#node,
+      tickMs: timing.tickMs,
+      leader: () => this.#soft.leader,
+      heardWithin: (id, ms) => this.#contact.heardWithin(id, ms),
+      campaigned: () => this.#loop.wake(),
     });
     const cutOff = (): boolean => this.#contact.cutOff;
     this.#proposals = new Proposals({ self, clock, random, timing, cutOff, submit: (envelopes) => this.#submit(envelopes) });
@@ -110,16 +121,9 @@ export class Driver implements Consensus, Membership {
       soleIndex: () => this.#soleIndex(),
       appliedIndex: () => store.appliedIndex,
       ask: (context) => this.#askRead(context),
+      leaderHeard: () => this.#contact.heardWithin(this.#soft.leader, timing.readRoundMs),
       unanswered: (unanswered) => this.#contact.setUnanswered(unanswered),
     });
-    this.#inbox = {
-      self,
-      transport,
-      loop: this.#loop,
-      leads: () => this.leads(),
-      leader: () => this.#soft.leader,
-      refused: () => this.#proposals.refused(),
-    };
     this.#cutter = new LogCutter({ log, store, timing, keepFrom: () => this.#snapshots.keepFrom });
   }
 
@@ -132,6 +136,7 @@ export class Driver implements Consensus, Membership {
       unreachable: (to) => {
         if (this.#stopped) return;
         this.#node.reportUnreachable(to);
+        this.#leaderLoss.unreachable(to);
         this.#loop.wake();
       },
     });
@@ -151,28 +156,15 @@ export class Driver implements Consensus, Membership {
   }
 
   status(): ConsensusStatus {
-    const { store } = this.#options;
-    const status = this.#node.status();
-    return {
-      self: this.self,
-      role: status.role,
-      leader: status.leader === 0 ? undefined : status.leader,
-      term: status.term,
-      commitIndex: Math.max(status.commit, store.appliedIndex),
-      appliedIndex: store.appliedIndex,
-      syncedIndex: store.syncedIndex,
-      lastIndex: status.lastIndex,
+    return statusOf({
+      node: this.#node.status(),
+      store: this.#options.store,
+      conf: this.#conf,
       elections: this.#elections,
       cutOff: this.#contact.cutOff,
-      voters: this.#conf.voters,
-      learners: this.#conf.learners,
-      progress: this.progress().map(({ raftId, match, active }) => ({
-        raftId,
-        peerId: this.catalog.member(raftId)?.peerId,
-        match,
-        active,
-      })),
-    };
+      progress: this.progress(),
+      catalog: this.catalog,
+    });
   }
 
   onApplied(listener: (applied: Applied) => void): () => void {
@@ -281,20 +273,28 @@ export class Driver implements Consensus, Membership {
     if (this.#stopped) return;
     this.#contact.heard(from);
     if (this.#contact.cutOff) this.#contact.recheck(this.#conf);
-    deliver(this.#inbox, from, messages);
+    const { transport } = this.#options;
+    deliver(
+      {
+        self: this.self,
+        transport,
+        loop: this.#loop,
+        leader: this.#soft.leader,
+        leads: this.leads(),
+        refused: () => this.#proposals.refused(),
+      },
+      from,
+      messages,
+    );
   }
 
   #tick(): void {
     if (this.#stopped) return;
-    const { timing } = this.#options;
     this.#loop.tick();
     this.#contact.check(this.#conf);
     this.#proposals.tick();
     this.#reads.tick();
-    if (this.leads() && this.#loop.idleMs >= Math.min(timing.clockTickMs, STAMP_MS_MAX)) {
-      const sequence = Math.floor(this.#options.random.float() * 2 ** 48);
-      this.#loop.take([encodeEnvelope({ v: COMMAND_VERSION, session: 0, sequence, lowest: 0, command: { type: "clock.tick" } })]);
-    }
+    if (this.leads()) this.#loop.moveTime(this.#options.timing.clockTickMs, this.#options.random);
   }
 
   #submit(envelopes: readonly Uint8Array[]): boolean {
@@ -380,6 +380,7 @@ export class Driver implements Consensus, Membership {
   #stop(): void {
     this.#stopped = true;
     this.#stopTicks?.();
+    this.#leaderLoss.stop();
     this.#loop.stop();
     this.#snapshots.stop();
     this.#proposals.stop();

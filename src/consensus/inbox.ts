@@ -7,8 +7,8 @@ export interface InboxOptions {
   readonly self: RaftId;
   readonly loop: ReadyLoop;
   readonly transport: Transport;
-  readonly leads: () => boolean;
-  readonly leader: () => RaftId;
+  readonly leads: boolean;
+  readonly leader: RaftId;
   /** A proposal of ours went to one that does not lead. */
   readonly refused: () => void;
 }
@@ -31,8 +31,8 @@ export function deliver(
       }
       case "proposal":
         if (message.envelope.byteLength > ENTRY_BYTES_MAX - STAMP_ROOM_BYTES) break;
-        if (leads()) loop.take([message.envelope]);
-        else transport.send(from, [{ kind: "notLeader", leader: leader() }]);
+        if (leads) loop.take([message.envelope]);
+        else transport.send(from, [{ kind: "notLeader", leader }]);
         break;
       case "notLeader":
         refused();

@@ -59,7 +59,11 @@ export class MemoryNetwork {
       if (this.#options.random.float() < (this.#options.lossRatio ?? 0)) continue;
       const bytes = encodePeerMessage(message);
       this.#options.clock.after(this.#options.random.float() * this.#options.delayMsMax, () => {
-        if (this.#reaches(from, to)) this.#handlers.get(to)?.receive(from, [decodePeerMessage(bytes)]);
+        if (!this.#reaches(from, to)) return;
+        const handler = this.#handlers.get(to);
+        if (handler !== undefined) handler.receive(from, [decodePeerMessage(bytes)]);
+        // As a connection that is refused: the host is there, the process is not.
+        else this.#handlers.get(from)?.unreachable(to);
       });
     }
   }

@@ -1,5 +1,7 @@
 import type { RaftId } from "../core/peer.ts";
-import { stampEntry } from "../metadata/entry.ts";
+import type { Random } from "../core/random.ts";
+import { COMMAND_VERSION } from "../metadata/commands.ts";
+import { encodeEnvelope, STAMP_MS_MAX, stampEntry } from "../metadata/entry.ts";
 import type { RawNode } from "../raft/raw-node.ts";
 import type { Message, ReadState, Ready, SnapshotMessage, SoftState, StorageAppend, StorageReply } from "../raft/types.ts";
 import type { Applier } from "./applier.ts";
@@ -42,9 +44,11 @@ export class ReadyLoop {
     this.#options = options;
   }
 
-  /** Ms since this leader has stamped an entry. */
-  get idleMs(): number {
-    return this.#options.monotonicMs() - (this.#stampedAt ?? 0);
+  /** As leader: proposes a tick of catalog time where nothing was stamped for `idleMs`. */
+  moveTime(idleMs: number, random: Random): void {
+    if (this.#options.monotonicMs() - (this.#stampedAt ?? 0) < Math.min(idleMs, STAMP_MS_MAX) || this.#local.length > 0) return;
+    const sequence = Math.floor(random.float() * 2 ** 48);
+    this.take([encodeEnvelope({ v: COMMAND_VERSION, session: 0, sequence, lowest: 0, command: { type: "clock.tick" } })]);
   }
 
   wake(): void {

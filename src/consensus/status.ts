@@ -1,0 +1,36 @@
+import type { Catalog } from "../metadata/catalog.ts";
+import type { Status } from "../raft/raw-node.ts";
+import type { ConfState } from "../raft/types.ts";
+import type { ConsensusStatus } from "./consensus.ts";
+import type { PeerProgress } from "./membership.ts";
+import type { AppliedStore } from "./store.ts";
+
+export interface StatusFacts {
+  readonly node: Status;
+  readonly store: AppliedStore;
+  readonly conf: ConfState;
+  readonly elections: number;
+  readonly cutOff: boolean;
+  readonly progress: readonly PeerProgress[];
+  readonly catalog: Catalog;
+}
+
+/** What `status`, `/metrics` and `/readyz` tell of this node. */
+export function statusOf({ node, store, conf, elections, cutOff, progress, catalog }: StatusFacts): ConsensusStatus {
+  return {
+    self: node.id,
+    role: node.role,
+    leader: node.leader === 0 ? undefined : node.leader,
+    term: node.term,
+    // An installed snapshot was committed, though the core may not know it yet.
+    commitIndex: Math.max(node.commit, store.appliedIndex),
+    appliedIndex: store.appliedIndex,
+    syncedIndex: store.syncedIndex,
+    lastIndex: node.lastIndex,
+    elections,
+    cutOff,
+    voters: conf.voters,
+    learners: conf.learners,
+    progress: progress.map(({ raftId, match, active }) => ({ raftId, peerId: catalog.member(raftId)?.peerId, match, active })),
+  };
+}
