@@ -36,7 +36,8 @@ describe.skipIf(skip !== undefined)(`OCI conformance${skip === undefined ? "" : 
     ).catch((error: Error) => error.message);
     process.stdout.write(`${said.split("\n").slice(-40).join("\n")}\n${proxy.requests} requests over ${scene.hosts.length} nodes\n`);
     const junit = await readFile(join(results, "junit.xml"), "utf8");
-    const counted = (name: string): number => Number(new RegExp(`<testsuites[^>]* ${name}="(\\d+)"`).exec(junit)?.[1] ?? Number.NaN);
+    const totals = /<testsuites[^>]*>/.exec(junit)?.[0] ?? "";
+    const counted = (name: string): number => Number(new RegExp(` ${name}="(d+)"`).exec(totals)?.[1] ?? 0); // none is not written
     expect(counted("tests")).toBeGreaterThan(800);
     expect(counted("failures")).toBe(0);
     expect(counted("errors")).toBe(0);

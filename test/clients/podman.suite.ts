@@ -61,9 +61,8 @@ describe.skipIf(skip !== undefined)(`podman and buildah${skip === undefined ? ""
     await buildah("manifest", "add", "--arch", "amd64", "local/list", "containers-storage:localhost/local/app");
     await buildah("manifest", "add", "--arch", "arm64", "local/list", "containers-storage:localhost/local/two");
     await buildah("manifest", "push", "--all", "--tls-verify=false", "local/list", `docker://${scene.next()}/podman/list:v1`);
-    const inspected = JSON.parse(await podman("manifest", "inspect", "--tls-verify=false", `${scene.next()}/podman/list:v1`)) as {
-      manifests: unknown[];
-    };
+    const raw = await sh("skopeo", ["inspect", "--raw", "--tls-verify=false", `docker://${scene.next()}/podman/list:v1`], env);
+    const inspected = JSON.parse(raw) as { manifests: unknown[] };
     expect(inspected.manifests).toHaveLength(2);
     await podman("pull", "--quiet", "--tls-verify=false", "--arch", "arm64", `${scene.next()}/podman/list:v1`);
   });
