@@ -64,10 +64,9 @@ export class Contact {
     this.#checkedAt = now;
     // Each peer's mark holds for one timeout, so a majority that is missed has been gone for one.
     this.#lost = this.#listenedMs > timeoutMs && !this.#majority(conf, timeoutMs);
-    if (!this.#majority(conf, timeoutMs * QUIET)) {
-      for (const id of new Set([...conf.voters, ...conf.votersOutgoing])) {
-        if (id !== self && !this.heardWithin(id, timeoutMs * QUIET)) ping(id);
-      }
+    const quietMs = this.#majority(conf, timeoutMs * QUIET) ? timeoutMs * WARM : timeoutMs * QUIET;
+    for (const id of new Set([...conf.voters, ...conf.votersOutgoing])) {
+      if (id !== self && !this.heardWithin(id, quietMs)) ping(id);
     }
     this.#settle();
   }
@@ -99,5 +98,7 @@ export class Contact {
 
 /** Peers are asked once they have been quiet for this part of the timeout. */
 const QUIET = 0.3;
+/** While all is well they are asked now and then, so that the streams between followers are there when a leader is lost. */
+const WARM = 5;
 /** A tick that comes later than this many was held up here. */
 const STALL_TICKS = 2;

@@ -5,6 +5,8 @@ export interface Timing {
   /** An election begins after this many to twice as many ticks without a leader. */
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
+  /** Without a majority of voters for so long a node is cut off: an election timeout, and no less where ticks are short, since processes pause. */
+  readonly contactMs: number;
   /** How long proposals and reads wait through elections. */
   readonly deadlineMs: number;
   /** A proposal without an answer is sent again after this, then after twice this, and so on. */
@@ -27,6 +29,7 @@ export const DEFAULT_TIMING: Timing = {
   tickMs: 100,
   electionTicks: 10,
   heartbeatTicks: 1,
+  contactMs: 1_000,
   deadlineMs: 10_000,
   resendMs: 1_000,
   readRoundMs: 500,

@@ -37,7 +37,7 @@ describe.skipIf(skip !== undefined)(`OCI conformance${skip === undefined ? "" : 
     process.stdout.write(`${said.split("\n").slice(-40).join("\n")}\n${proxy.requests} requests over ${scene.hosts.length} nodes\n`);
     const junit = await readFile(join(results, "junit.xml"), "utf8");
     const totals = /<testsuites[^>]*>/.exec(junit)?.[0] ?? "";
-    const counted = (name: string): number => Number(new RegExp(` ${name}="(d+)"`).exec(totals)?.[1] ?? 0); // none is not written
+    const counted = (name: string): number => Number(new RegExp(` ${name}="(\\d+)"`).exec(totals)?.[1] ?? 0); // none is not written
     expect(counted("tests")).toBeGreaterThan(800);
     expect(counted("failures")).toBe(0);
     expect(counted("errors")).toBe(0);

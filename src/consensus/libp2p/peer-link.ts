@@ -15,7 +15,7 @@ const DIALLING_BYTES_MAX = 2 * 2 ** 20;
 const WRITE_BYTES = 256 * 1024;
 const DIAL_TIMEOUT_MS = 3_000;
 const BACKOFF_MIN_MS = 50;
-const BACKOFF_MAX_MS = 2_000;
+const BACKOFF_MAX_MS = 500;
 
 /** The stream to one peer: opened when there is something to say, opened again when it broke. */
 export class PeerLink {
