@@ -1,3 +1,4 @@
+import { PING_PROTOCOL } from "@libp2p/ping";
 import { afterEach, expect, test } from "vitest";
 import { systemClock } from "../../core/clock.ts";
 import { ManualClock } from "../manual-clock.conformance.ts";
@@ -101,6 +102,17 @@ test("G7: handlers that are registered at the node itself are guarded by memberH
   expect(reached).toBe(0);
   const friend = await loopback.host();
   (await friend.dial(member.self, ECHO, never)).abort(new Error("done"));
+});
+
+test("G7: a ping is answered to members alone", async () => {
+  const member = await loopback.host();
+  const friend = await loopback.host();
+  (await friend.dial(member.self, PING_PROTOCOL, never)).abort(new Error("done"));
+  expect(await friend.node.services.ping.ping(member.node.peerId)).toBeGreaterThanOrEqual(0);
+  const stranger = await loopback.host({ member: false });
+  const { stream } = await stranger.dialStranger(member.addresses(), PING_PROTOCOL, never);
+  await expect(new Channel(stream).read()).rejects.toThrow();
+  await expect(stranger.dialStranger(member.addresses(), "/ipfs/id/1.0.0", never)).rejects.toThrow();
 });
 
 test("G7: the connection of a stranger ends at the deadline, that of one who became a member stays", async () => {

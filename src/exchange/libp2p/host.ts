@@ -1,8 +1,7 @@
-import { type Identify, identify } from "@libp2p/identify";
 import type { Connection, Libp2p, PrivateKey, Stream, StreamHandler } from "@libp2p/interface";
 import { noise } from "@libp2p/noise";
 import { peerIdFromString } from "@libp2p/peer-id";
-import { type Ping, ping } from "@libp2p/ping";
+import { type Ping, type PingComponents, ping } from "@libp2p/ping";
 import { tcp } from "@libp2p/tcp";
 import { tls } from "@libp2p/tls";
 import { yamux } from "@libp2p/yamux";
@@ -36,7 +35,7 @@ export type HostHandler = (stream: Stream, from: PeerId, remote: { readonly host
 /** This node among the others: one libp2p node, through which only members speak (G7). */
 export interface Host {
   readonly self: PeerId;
-  readonly node: Libp2p<{ ping: Ping; identify: Identify }>;
+  readonly node: Libp2p<{ ping: Ping }>;
   /** What others may dial: concrete multiaddrs without `/p2p`. */
   addresses(): readonly string[];
   isMember(peer: PeerId): boolean;
@@ -90,7 +89,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
       reconnectRetries: 0,
     },
     connectionMonitor: { enabled: false }, // the exchange pings by its own clock, and a busy event loop kills no transfer
-    services: { identify: identify(), ping: ping() },
+    services: { ping: memberPing(options.isMember) }, // no identify: it would tell strangers of this node (G7)
   });
   node.addEventListener("connection:open", (event) => doorkeeper.opened(event.detail));
   node.addEventListener("connection:close", (event) => doorkeeper.closed(event.detail));
@@ -127,10 +126,7 @@ class Libp2pHost implements Host {
   }
 
   memberHandler(handler: StreamHandler): StreamHandler {
-    return (stream, connection) => {
-      if (this.isMember(connection.remotePeer.toString() as PeerId)) return handler(stream, connection);
-      stream.abort(new OciError("DENIED", "only members of the cluster may speak this protocol"));
-    };
+    return guarded(handler, this.#options.isMember);
   }
 
   async handle(protocol: string, handler: HostHandler, options: { openToStrangers?: boolean; streamsMax?: number } = {}): Promise<void> {
@@ -204,6 +200,22 @@ class Libp2pHost implements Host {
   #open(connection: Connection, protocol: string, signal: AbortSignal): Promise<Stream> {
     return connection.newStream(protocol, { signal, maxOutboundStreams: STREAMS_MAX });
   }
+}
+
+function guarded(handler: StreamHandler, isMember: HostOptions["isMember"]): StreamHandler {
+  return (stream, connection) => {
+    if (isMember(connection.remotePeer.toString() as PeerId)) return handler(stream, connection);
+    stream.abort(new OciError("DENIED", "only members of the cluster may speak this protocol"));
+  };
+}
+
+/** The library's ping, but its handler answers members alone, as all others do. */
+function memberPing(isMember: HostOptions["isMember"]): (components: PingComponents) => Ping {
+  return ({ registrar, connectionManager }) => {
+    const own: PingComponents["registrar"] = Object.create(registrar);
+    own.handle = (protocol, handler, handlerOptions) => registrar.handle(protocol, guarded(handler, isMember), handlerOptions);
+    return ping()({ registrar: own, connectionManager });
+  };
 }
 
 function unreachable(peer: PeerId, cause: unknown): OciError {
