@@ -96,7 +96,7 @@ export class Driver implements Consensus, Membership {
     this.#contact = new Contact({
       self,
       clock,
-      timeoutMs: timing.tickMs * timing.electionTicks,
+      timeoutMs: timing.contactMs,
       tickMs: timing.tickMs,
       ping: (to) => transport.send(to, [{ kind: "ping" }]),
       changed: (cutOff) => this.#cutOffChanged(cutOff),
