@@ -14,17 +14,42 @@ async function onLoadCore(program: string, args: readonly string[]): Promise<str
   return stdout;
 }
 
-/** Requests a second by wrk, one thread, over `seconds`; any answer that is not 2xx or 3xx fails the row. */
-export async function requestRate(
-  url: string,
-  options: { connections: number; seconds: number; head?: boolean; headers?: readonly string[] },
-): Promise<number> {
-  const script = options.head ? ["-s", new URL("./head.lua", import.meta.url).pathname] : [];
-  const headers = (options.headers ?? []).flatMap((header) => ["-H", header]);
-  const said = await onLoadCore("wrk", ["-t1", `-c${options.connections}`, `-d${options.seconds}s`, ...script, ...headers, url]);
+export interface RateOptions {
+  readonly connections: number;
+  readonly seconds: number;
+  readonly accept: string;
+}
+
+/** GETs a second by wrk, one thread; any answer that is not 2xx or 3xx fails the row. */
+export async function getRate(url: string, { connections, seconds, accept }: RateOptions): Promise<number> {
+  const said = await onLoadCore("wrk", ["-t1", `-c${connections}`, `-d${seconds}s`, "-H", `Accept: ${accept}`, url]);
   if (/Non-2xx|Socket errors/.test(said)) throw new Error(`wrk ${url}:\n${said}`);
-  const rate = /Requests\/sec:\s+([\d.]+)/.exec(said)?.[1];
-  if (rate === undefined) throw new Error(`wrk said nothing to read:\n${said}`);
+  return rateIn(said, /Requests\/sec:\s+([\d.]+)/);
+}
+
+/** HEADs a second by ab, keep-alive (wrk waits for the body that a HEAD's Content-Length names). */
+export async function headRate(url: string, { connections, seconds, accept }: RateOptions): Promise<number> {
+  const said = await onLoadCore("ab", [
+    "-q",
+    "-i",
+    "-k",
+    "-c",
+    `${connections}`,
+    "-t",
+    `${seconds}`,
+    "-n",
+    "10000000",
+    "-H",
+    `Accept: ${accept}`,
+    url,
+  ]);
+  if (/Non-2xx|Failed requests:\s+[1-9]/.test(said)) throw new Error(`ab ${url}:\n${said}`);
+  return rateIn(said, /Requests per second:\s+([\d.]+)/);
+}
+
+function rateIn(said: string, pattern: RegExp): number {
+  const rate = pattern.exec(said)?.[1];
+  if (rate === undefined) throw new Error(`the load said nothing to read:\n${said}`);
   return Number(rate);
 }
 

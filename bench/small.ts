@@ -1,13 +1,13 @@
 import { join } from "node:path";
+import { OCI_MANIFEST } from "../src/core/media-types.ts";
 import { makeImage, writeLayout } from "../test/harness/image.ts";
-import { requestRate, timed } from "./load.ts";
+import { getRate, headRate, timed } from "./load.ts";
 import { median, type Row } from "./report.ts";
 import type { Bench, Setup } from "./setups.ts";
 
 const CONNECTIONS = 64;
 const IMAGE_LAYERS = 10;
 const IMAGE_LAYER_BYTES = 20 * 1024 * 1024;
-const OCI = "Accept: application/vnd.oci.image.manifest.v1+json";
 
 /** Small requests a second: manifests by tag and digest, HEAD, and a 10 KiB blob. */
 export async function smallSection(bench: Bench, seconds: number): Promise<readonly Row[]> {
@@ -22,8 +22,9 @@ export async function smallSection(bench: Bench, seconds: number): Promise<reado
     const values: Record<string, number> = {};
     for (const setup of [bench.distribution, bench.alone, bench.leader, bench.follower]) {
       const url = `${setup.url}/v2/bench/app/${path}`;
-      await requestRate(url, { connections: CONNECTIONS, seconds: 2, head, headers: [OCI] });
-      values[setup.name] = await requestRate(url, { connections: CONNECTIONS, seconds, head, headers: [OCI] });
+      const rate = head ? headRate : getRate;
+      await rate(url, { connections: CONNECTIONS, seconds: 2, accept: OCI_MANIFEST });
+      values[setup.name] = await rate(url, { connections: CONNECTIONS, seconds, accept: OCI_MANIFEST });
     }
     rows.push({
       what,

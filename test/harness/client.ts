@@ -29,7 +29,8 @@ export type NextNode = () => string;
 export async function pushBlob(next: NextNode, repository: string, bytes: Uint8Array): Promise<Digest> {
   const digest = digestOf(bytes);
   const begun = expectStatus(await ask("POST", `${next()}/v2/${repository}/blobs/uploads/`), 202, "POST upload");
-  let location = begun.headers.get("location")!;
+  const path = (answer: Answer): string => answer.headers.get("location")!.replace(/^https?:\/\/[^/]+/, ""); // a peer's may be absolute
+  let location = path(begun);
   const half = Math.floor(bytes.byteLength / 2);
   for (const [start, end] of [
     [0, half],
@@ -38,7 +39,7 @@ export async function pushBlob(next: NextNode, repository: string, bytes: Uint8A
     if (end === start) continue;
     const headers = { "content-type": "application/octet-stream", "content-range": `${start}-${end - 1}` };
     const sent = expectStatus(await ask("PATCH", next() + location, { headers, body: bytes.subarray(start, end) }), 202, "PATCH upload");
-    location = sent.headers.get("location")!;
+    location = path(sent);
   }
   const join = location.includes("?") ? "&" : "?";
   expectStatus(await ask("PUT", `${next()}${location}${join}digest=${digest}`), 201, "PUT upload");
