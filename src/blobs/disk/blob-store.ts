@@ -12,6 +12,7 @@ import { assertExpected } from "../refusals.ts";
 import { oneChunk, readBlob } from "./blob-reader.ts";
 import { CacheFile } from "./cache-file.ts";
 import { Copies } from "./copies.ts";
+import { DiskReserve } from "./disk-reserve.ts";
 import { storageFailure } from "./failures.ts";
 import { diskFileSystem, type FileStat, type FileSystem } from "./file-system.ts";
 import { FolderSync } from "./folder-sync.ts";
@@ -45,6 +46,7 @@ export class DiskBlobStore implements BlobStore {
   readonly clock: Clock;
   readonly folders: FolderSync;
   readonly copies: Copies;
+  readonly reserve: DiskReserve;
   readonly #log: Log;
   readonly #random: Random;
   readonly #locks = new KeyedLock();
@@ -60,6 +62,7 @@ export class DiskBlobStore implements BlobStore {
     this.clock = options.clock;
     this.folders = new FolderSync(this.fs);
     this.copies = new Copies(this.fs, this.layout, this.worker);
+    this.reserve = new DiskReserve(this.fs, options.root);
     this.#log = options.log;
     this.#random = options.random ?? systemRandom;
     this.#usage = new Usage(this.fs, this.layout);
@@ -75,8 +78,7 @@ export class DiskBlobStore implements BlobStore {
     try {
       for (const folder of [join(blobs, "sha256"), join(blobs, "sha512"), pending, uploads, staging, quarantine])
         await this.fs.mkdir(folder);
-      await this.fs.syncFolder(join(blobs, ".."));
-      await this.fs.syncFolder(blobs);
+      for (const folder of [join(blobs, ".."), blobs]) await this.fs.syncFolder(folder);
       for (const name of await this.fs.readdir(staging)) await this.fs.unlink(join(staging, name));
       for (const name of await this.fs.readdir(pending)) {
         const pin = pinOfName(name);

@@ -45,7 +45,10 @@ export class CacheFile implements CacheWriter {
     const { sizeBytes, digest } = this.#expected;
     const length = Math.min(PIECE_SIZE_BYTES, sizeBytes - piece * PIECE_SIZE_BYTES);
     if (bytes.byteLength !== length) throw new RangeError(`piece ${piece} of ${digest} has ${length} bytes, not ${bytes.byteLength}`);
-    await this.#run(() => this.#file.write(bytes, piece * PIECE_SIZE_BYTES)).catch((error: unknown) => {
+    await this.#run(async () => {
+      await this.#store.reserve.claim(bytes.byteLength);
+      await this.#file.write(bytes, piece * PIECE_SIZE_BYTES);
+    }).catch((error: unknown) => {
       throw storageFailure(error, "writing a cached copy");
     });
     this.#written.add(piece);

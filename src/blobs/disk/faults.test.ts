@@ -43,6 +43,37 @@ test("a full disk is INSUFFICIENT_STORAGE, the session keeps what was written, a
   expect(await uploads.finish("u1", digestOf(bytes), "c1", never)).toEqual(factsOf(bytes, "sha256"));
 });
 
+test("blobs stop before the disk is full: its log shares it, and a node that cannot write that ends", async () => {
+  const { fs, uploads, store } = await faultyNode();
+  const MIB = 1024 * 1024;
+  const bytes = sampleBytes(3 * MIB, 1);
+  fs.spaceLeft = { freeBytes: 60 * MIB, sizeBytes: 500 * MIB };
+  await uploads.create("u1", BINDING);
+  await uploads.append("u1", {}, bodyOf(bytes.subarray(0, MIB)), never);
+  fs.spaceLeft = { freeBytes: 50 * MIB, sizeBytes: 500 * MIB };
+  const many = sampleBytes(20 * MIB, 2); // more than was granted before
+  await expect(uploads.append("u1", {}, bodyOf(many), never)).rejects.toMatchObject({ code: "INSUFFICIENT_STORAGE" });
+  const { offset } = (await uploads.status("u1"))!;
+  expect(offset).toBeGreaterThanOrEqual(MIB);
+  expect(offset).toBeLessThan(MIB + 8 * MIB);
+  const refusal = { code: "INSUFFICIENT_STORAGE" };
+  await expect(uploads.create("u2", BINDING)).rejects.toMatchObject(refusal);
+  for (const body of [bytes, sampleBytes(10, 3)])
+    await expect(store.receive(expectedOf(body), "c1", bodyOf(body), never)).rejects.toMatchObject(refusal);
+  expect(await filesIn(store.layout.staging)).toEqual([]);
+  fs.spaceLeft = { freeBytes: 200 * MIB, sizeBytes: 500 * MIB };
+  await uploads.append("u1", { offset }, bodyOf(many.subarray(offset - MIB)), never);
+  expect((await uploads.status("u1"))!.offset).toBe(21 * MIB);
+});
+
+test("a file system that does not tell its size has no reserve", async () => {
+  const { fs, uploads } = await faultyNode();
+  fs.spaceLeft = { freeBytes: 0, sizeBytes: 0 };
+  await uploads.create("u1", BINDING);
+  await uploads.append("u1", {}, bodyOf(sampleBytes(200_000, 1)), never);
+  expect((await uploads.status("u1"))!.offset).toBe(200_000);
+});
+
 test("a full disk in the thread has the kernel's code", async () => {
   const threads = new HashPool({ threads: 1 });
   const full = await open("/dev/full", "w");

@@ -10,12 +10,14 @@ export class FaultyFileSystem implements FileSystem {
   readonly calls: Call[] = [];
   before: (call: Call) => void = () => {};
   crashAfter = Number.POSITIVE_INFINITY;
+  /** What the disk says of itself, in place of the truth. */
+  spaceLeft: { freeBytes: number; sizeBytes: number } | undefined;
   #changes = 0;
 
   async #run<T>(call: Call, work: () => Promise<T>): Promise<T> {
     this.calls.push(call);
     this.before(call);
-    if (!["stat", "read", "readdir", "close"].includes(call.call)) this.#changes += 1;
+    if (!["stat", "read", "readdir", "close", "space"].includes(call.call)) this.#changes += 1;
     if (this.#changes > this.crashAfter) throw new Error("crashed");
     return work();
   }
@@ -40,6 +42,7 @@ export class FaultyFileSystem implements FileSystem {
   mkdir = (path: string) => this.#run({ call: "mkdir", path }, () => diskFileSystem.mkdir(path));
   readdir = (path: string) => this.#run({ call: "readdir", path }, () => diskFileSystem.readdir(path));
   syncFolder = (path: string) => this.#run({ call: "syncFolder", path }, () => diskFileSystem.syncFolder(path));
+  space = (path: string) => this.#run({ call: "space", path }, async () => this.spaceLeft ?? diskFileSystem.space(path));
 }
 
 /** A disk that takes `roomBytes` more and is full then, as a hashing thread meets it. */

@@ -1,5 +1,6 @@
 import type { Clock } from "../../core/clock.ts";
 import { abortable } from "../abortable.ts";
+import type { DiskReserve } from "./disk-reserve.ts";
 import type { HashJob, HashPool, Slot } from "./hash-pool.ts";
 
 /** A slot is handed over half full when its source has brought nothing for this long: slow clients must not hold the slots of fast ones. */
@@ -10,30 +11,37 @@ const IN_FLIGHT_MAX = 12;
 export interface Fed {
   /** Bytes that came from the source, also those past the limit. */
   readonly came: number;
-  /** What ended the source before its end: its own error or the abort. */
+  /** What ended the source before its end: its own error, the abort or a disk without room. */
   readonly failure: unknown;
+}
+
+export interface FeedDoor {
+  readonly worker: HashPool;
+  readonly clock: Clock;
+  readonly reserve: DiskReserve;
 }
 
 /**
  * Copies a body into slots and hands them to the job, with backpressure, until the source ends, throws, brings more than `limit` bytes, the
- * signal aborts or the job fails. All that was handed over is done (or failed) on return. Never throws.
+ * signal aborts, the disk's reserve is reached or the job fails. All that was handed over is done (or failed) on return. Never throws.
  */
 export async function feedBody(
-  pool: HashPool,
+  door: FeedDoor,
   job: HashJob,
   fd: number,
   source: AsyncIterable<Uint8Array>,
   limit: number,
-  clock: Clock,
   signal: AbortSignal,
 ): Promise<Fed> {
-  const feeder = new Feeder(pool, job, fd, clock);
+  const feeder = new Feeder(door.worker, job, fd, door.clock);
   let came = 0;
   let failure: unknown;
   try {
     for await (const chunk of abortable(source, signal)) {
       const room = Math.max(0, limit - came);
       came += chunk.byteLength;
+      const claimed = door.reserve.claim(chunk.byteLength);
+      if (claimed !== undefined) await claimed;
       await feeder.take(chunk.byteLength <= room ? chunk : chunk.subarray(0, room));
       if (came > limit || job.failure !== undefined) break;
     }

@@ -1,5 +1,5 @@
 import { readSync, writeSync } from "node:fs";
-import { type FileHandle, link, mkdir, open, readdir, rename, stat, unlink } from "node:fs/promises";
+import { type FileHandle, link, mkdir, open, readdir, rename, stat, statfs, unlink } from "node:fs/promises";
 
 /** What tells one state of a file from another: a write changes `mtimeNs` and `ctimeNs`, a replaced file `ino`. */
 export interface FileStat {
@@ -35,6 +35,8 @@ export interface FileSystem {
   readdir(path: string): Promise<string[]>;
   /** The names in the folder are durable on return. */
   syncFolder(path: string): Promise<void>;
+  /** Of the disk that holds the folder: what this process may still write, and all of it (0 where the file system does not tell). */
+  space(path: string): Promise<{ readonly freeBytes: number; readonly sizeBytes: number }>;
 }
 
 /** The calls of a hashing thread, on descriptors that the main thread opened. */
@@ -73,6 +75,10 @@ export const diskFileSystem: FileSystem = {
     } finally {
       await folder.close();
     }
+  },
+  async space(path) {
+    const { bavail, blocks, bsize } = await statfs(path);
+    return { freeBytes: bavail * bsize, sizeBytes: blocks * bsize };
   },
 };
 

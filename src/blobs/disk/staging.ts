@@ -1,25 +1,21 @@
-import type { Clock } from "../../core/clock.ts";
 import type { DigestAlgorithm } from "../../core/digest.ts";
 import { abortable } from "../abortable.ts";
 import type { BlobFacts } from "../blob-store.ts";
 import { factsOf } from "../facts.ts";
 import { wrongSize } from "../refusals.ts";
-import { feedBody } from "./feed.ts";
+import { type FeedDoor, feedBody } from "./feed.ts";
 import type { FileSystem, OpenFile } from "./file-system.ts";
-import type { HashPool } from "./hash-pool.ts";
 
 /** Bodies up to this are hashed and written on the main thread: a trip to the worker costs more than 50 us of hashing. */
 export const INLINE_SIZE_BYTES = 64 * 1024;
 
-export interface StagingDoor {
+export interface StagingDoor extends FeedDoor {
   readonly fs: FileSystem;
-  readonly worker: HashPool;
-  readonly clock: Clock;
 }
 
 /**
  * Writes a body of `sizeBytes` to a new file, hashed in the same pass and durable on return. The caller checks the facts and removes the file.
- * @throws OciError SIZE_INVALID where the body is shorter or longer; what the source or the disk threw
+ * @throws OciError SIZE_INVALID where the body is shorter or longer, INSUFFICIENT_STORAGE; what the source or the disk threw
  */
 export async function receiveFile(
   door: StagingDoor,
@@ -29,9 +25,10 @@ export async function receiveFile(
   source: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): Promise<BlobFacts> {
+  const isSmall = sizeBytes <= INLINE_SIZE_BYTES;
+  if (isSmall) await door.reserve.claim(sizeBytes);
   const file = await door.fs.open(path, "wx");
   try {
-    const isSmall = sizeBytes <= INLINE_SIZE_BYTES;
     const facts = isSmall
       ? await receiveSmall(file, algorithm, sizeBytes, source, signal)
       : await receiveLarge(door, file, algorithm, sizeBytes, source, signal);
@@ -71,7 +68,7 @@ async function receiveLarge(
 ): Promise<BlobFacts> {
   const job = door.worker.job(algorithm);
   try {
-    const fed = await feedBody(door.worker, job, file.fd, source, sizeBytes, door.clock, signal);
+    const fed = await feedBody(door, job, file.fd, source, sizeBytes, signal);
     if (job.failure !== undefined) throw job.failure;
     if (fed.failure !== undefined) throw fed.failure;
     if (fed.came !== sizeBytes) throw wrongSize(sizeBytes, fed.came, 0);

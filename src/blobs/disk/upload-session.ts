@@ -105,7 +105,7 @@ export class UploadSession {
     const file = await this.#openData();
     try {
       const job = await this.#jobAt(file, start, signal);
-      const fed = await feedBody(this.#store.worker, job, file.fd, source, limit, this.#store.clock, signal);
+      const fed = await feedBody(this.#store, job, file.fd, source, limit, signal);
       const isWhole = fed.failure === undefined && job.failure === undefined && (chunk.sizeBytes ?? fed.came) === fed.came;
       await this.#keep(file, job, isWhole && chunk.last === true);
       this.#raise(chunk, fed, job);
@@ -217,6 +217,7 @@ export class UploadSession {
   async #writeSmall(bytes: Uint8Array, digest: Digest): Promise<BlobFacts> {
     const facts = factsOf(bytes, algorithmOf(digest));
     if (facts.digest !== digest) return facts;
+    await this.#store.reserve.claim(bytes.byteLength);
     const file = await this.#store.fs.open(this.paths.data, "w");
     try {
       this.#hasData = true;

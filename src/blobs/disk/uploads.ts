@@ -27,6 +27,8 @@ export function openDiskUploads(options: DiskUploadsOptions): Uploads {
   return new DiskUploads(options);
 }
 
+/** One block: what a session costs before it has a byte. */
+const SESSION_SIZE_BYTES = 4096;
 const JOURNAL = /^(.+)\.session$/;
 const DATA = /^(.+)\.data$/;
 
@@ -53,6 +55,7 @@ class DiskUploads implements Uploads {
     const paths = this.#store.layout.session(id);
     if (paths === undefined) throw new RangeError(`${JSON.stringify(id)} is no id for an upload: it takes 1 to 200 of A-Z a-z 0-9 _ . -`);
     try {
+      await this.#store.reserve.claim(SESSION_SIZE_BYTES);
       const length = await createJournal(this.#fs, paths.journal, binding);
       const session = new UploadSession(this.#store, id, paths, { binding, offset: 0, digest: undefined, length });
       this.#sessions.set(id, session);

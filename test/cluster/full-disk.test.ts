@@ -1,0 +1,104 @@
+import { execFile, execFileSync } from "node:child_process";
+import { mkdtempSync, rmdirSync } from "node:fs";
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { digestOf } from "../../src/core/digest.ts";
+import { type Answer, ask, pullImage, pushImage, pushManifest } from "../harness/client.ts";
+import { type Cluster, type ClusterNode, startCluster } from "../harness/cluster.ts";
+import { makeImage, noise } from "../harness/image.ts";
+
+const MIB = 1024 * 1024;
+const run = promisify(execFile);
+
+/** Why no small disk can be made here; undefined where one can. */
+function whyNot(): string | undefined {
+  if (process.platform !== "linux") return "needs Linux";
+  if (process.getuid?.() !== 0) return "needs root, to mount a tmpfs";
+  const probe = mkdtempSync(join(tmpdir(), "roadstead-mount-"));
+  try {
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "roadstead-test", probe], { stdio: "ignore" });
+    execFileSync("umount", [probe], { stdio: "ignore" });
+    return undefined;
+  } catch {
+    return "needs the right to mount a tmpfs";
+  } finally {
+    rmdirSync(probe);
+  }
+}
+
+const reason = whyNot();
+const smallDisk = {
+  async mount(folder: string): Promise<void> {
+    await mkdir(folder);
+    await run("mount", ["-t", "tmpfs", "-o", "size=96m,mode=0700", "roadstead-test", folder]);
+  },
+  async unmount(folder: string): Promise<void> {
+    await run("umount", ["--lazy", folder]);
+  },
+};
+
+let cluster: Cluster | undefined;
+let node: ClusterNode;
+beforeAll(async () => {
+  if (reason !== undefined) return;
+  cluster = await startCluster({ nodes: 1, disk: smallDisk });
+  node = cluster.nodes[0]!;
+});
+afterAll(() => cluster?.stop());
+
+const octets = (start: number, end: number): Record<string, string> => ({
+  "content-type": "application/octet-stream",
+  "content-range": `${start}-${end - 1}`,
+});
+
+/** Bytes held, from `Range: 0-N` (distribution-spec 1.1, "Pushing a blob in chunks"). */
+const heldOf = (answer: Answer): number => Number(answer.headers.get("range")?.split("-")[1]) + 1;
+
+test.skipIf(reason !== undefined)(
+  `a disk that an upload fills answers 507, serves and survives a restart, and the session goes on once there is room${reason === undefined ? "" : ` (skipped: ${reason})`}`,
+  async () => {
+    const image = makeImage(7, 1, 100_000);
+    await pushImage(() => node.url, "full/app", "v1", image);
+    const filler = join(node.data, "filler");
+    await writeFile(filler, Buffer.alloc(48 * MIB));
+    const bytes = noise(3, 52 * MIB);
+    const digest = digestOf(bytes);
+
+    const begun = await ask("POST", `${node.url}/v2/full/app/blobs/uploads/`);
+    const session = node.url + begun.headers.get("location");
+    const first = await ask("PATCH", session, { headers: octets(0, 8 * MIB), body: bytes.subarray(0, 8 * MIB) });
+    expect(first.status).toBe(202);
+    const full = await ask("PATCH", session, { headers: octets(8 * MIB, bytes.byteLength), body: bytes.subarray(8 * MIB) });
+    expect(full.status).toBe(507);
+    expect(full.headers.get("content-type")).toMatch(/^application\/json/);
+    expect(JSON.parse(new TextDecoder().decode(full.bytes))).toMatchObject({
+      errors: [{ code: "INSUFFICIENT_STORAGE", message: expect.stringContaining("the disk of this node is full") }],
+    });
+
+    // the log and the catalog are on the same disk
+    expect((await ask("GET", `${node.url}/healthz`)).status).toBe(200);
+    expect((await ask("GET", `${node.url}/readyz?writes`)).status).toBe(200);
+    await pullImage(node.url, "full/app", "v1", image);
+    for (let i = 0; i < 20; i += 1) await pushManifest(node.url, "full/app", `while-full-${i}`, image);
+
+    expect((await ask("POST", `${node.url}/v2/full/app/blobs/uploads/`)).status, "another upload begins nothing").toBe(507);
+    await node.kill("SIGKILL");
+    await node.start();
+
+    const kept = await ask("GET", session);
+    expect(kept.status).toBe(204);
+    const held = heldOf(kept);
+    expect(held).toBeGreaterThanOrEqual(8 * MIB);
+    expect(held).toBeLessThan(bytes.byteLength);
+    await rm(filler);
+    const rest = await ask("PATCH", session, { headers: octets(held, bytes.byteLength), body: bytes.subarray(held) });
+    expect(rest.status).toBe(202);
+    expect((await ask("PUT", `${session}?digest=${digest}`)).status).toBe(201);
+    const pulled = await ask("GET", `${node.url}/v2/full/app/blobs/${digest}`);
+    expect(digestOf(pulled.bytes)).toBe(digest);
+    expect(node.running).toBe(true);
+  },
+);
