@@ -72,6 +72,7 @@ export class FrameStream {
   #queuedBytes = 0;
   #ended = false;
   #error: Error | undefined;
+  #resuming = false;
   #wake: (() => void) | undefined;
 
   constructor(stream: Stream, maxBytes: number) {
@@ -90,13 +91,25 @@ export class FrameStream {
       const next = this.#frames.shift();
       if (next !== undefined) {
         this.#queuedBytes -= next.byteLength;
-        if (this.#queuedBytes < HIGH_BYTES && this.#stream.readStatus === "paused") this.#stream.resume();
+        if (this.#queuedBytes < HIGH_BYTES && this.#stream.readStatus === "paused") this.#resume();
         return next;
       }
       if (this.#error !== undefined) throw this.#error;
       if (this.#ended) return undefined;
       await this.#changed();
     }
+  }
+
+  #resume(): void {
+    this.#resuming = true;
+    this.#stream.resume();
+    this.#resuming = false;
+    this.#pauseIfFull();
+  }
+
+  /** Not from within `resume`: libp2p 3.3 opens the window after it has handed out what it held, whatever a listener has asked for. */
+  #pauseIfFull(): void {
+    if (!this.#resuming && this.#queuedBytes >= HIGH_BYTES && this.#stream.readStatus === "readable") this.#stream.pause();
   }
 
   async write(body: Uint8Array): Promise<void> {
@@ -144,7 +157,7 @@ export class FrameStream {
           this.#queuedBytes += body.byteLength;
         }
       }
-      if (this.#queuedBytes >= HIGH_BYTES && this.#stream.readStatus === "readable") this.#stream.pause();
+      this.#pauseIfFull();
     } catch (error) {
       this.abort(error instanceof Error ? error : new Error(String(error)));
     }

@@ -27,6 +27,7 @@ export class Channel {
   readonly #queue: Uint8Array[] = [];
   #queuedBytes = 0;
   #paused = false;
+  #resuming = false;
   #ended = false;
   #closed = false;
   #error: Error | undefined;
@@ -213,11 +214,25 @@ export class Channel {
   #resume(): void {
     this.#paused = false;
     if (this.#closed && this.#stream.readBufferLength === 0) return;
+    this.#resuming = true;
     try {
       this.#stream.resume();
     } catch {
       // closed in the meantime: what it had was delivered
+    } finally {
+      this.#resuming = false;
     }
+    this.#pauseIfFull();
+  }
+
+  /**
+   * Not from within `resume`: libp2p 3.3 hands out there what it holds and opens the window afterwards, whatever a listener has asked for; the stream
+   * would then be paused for us and open for the peer, until libp2p resets it for the bytes that pile up.
+   */
+  #pauseIfFull(): void {
+    if (this.#paused || this.#resuming || this.#queuedBytes <= QUEUE_HIGH_BYTES || this.#stream.readStatus !== "readable") return;
+    this.#paused = true;
+    this.#stream.pause();
   }
 
   readonly #onMessage = (event: StreamMessageEvent): void => {
@@ -227,10 +242,7 @@ export class Channel {
       this.#queuedBytes += part.byteLength;
       this.receivedBytes += part.byteLength;
     }
-    if (!this.#paused && this.#queuedBytes > QUEUE_HIGH_BYTES && this.#stream.readStatus === "readable") {
-      this.#paused = true;
-      this.#stream.pause();
-    }
+    this.#pauseIfFull();
     this.#wakeReader?.();
   };
 
