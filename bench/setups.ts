@@ -30,8 +30,10 @@ const SMALL_BYTES = 10 * 1024;
 
 /** Starts the peer, a node alone and a cluster of three, all on the server's core, and puts the same image into each. */
 export async function openBench(): Promise<Bench> {
+  await using started = new AsyncDisposableStack(); // what has started ends with whatever fails after it
   const folder = await mkdtemp(join(tmpdir(), "roadstead-bench-"));
   const [port = 0] = await freePorts(1);
+  started.defer(() => rm(folder, { recursive: true, force: true }));
   const config = join(folder, "distribution.yml");
   const root = join(folder, "distribution");
   await mkdir(root);
@@ -40,8 +42,11 @@ export async function openBench(): Promise<Bench> {
     `version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage:\n  filesystem: {rootdirectory: ${root}}\n  cache: {blobdescriptor: inmemory}\n  delete: {enabled: true}\nhttp: {addr: "127.0.0.1:${port}"}\n`,
   );
   const peer = await startDistribution(config, port);
+  started.defer(() => peer.stop());
   const single = await startCluster({ nodes: 1, core: SERVER_CORE });
+  started.defer(() => single.stop());
   const three = await startCluster({ nodes: 3, core: SERVER_CORE });
+  started.defer(() => three.stop());
   const leader = await three.leader();
   const follower = three.nodes.find((node) => node !== leader)!;
   const image = makeImage(1, 3, 20_000);
@@ -57,6 +62,7 @@ export async function openBench(): Promise<Bench> {
     small = await pushBlob(() => url, "bench/app", noise(77, SMALL_BYTES));
     await pushManifest(url, "bench/app", "v1", image);
   }
+  const running = started.move();
   return {
     folder,
     peer,
@@ -64,9 +70,6 @@ export async function openBench(): Promise<Bench> {
     three,
     image,
     small,
-    async close() {
-      await Promise.all([peer.stop(), single.stop(), three.stop()]);
-      await rm(folder, { recursive: true, force: true });
-    },
+    close: () => running.disposeAsync(),
   };
 }

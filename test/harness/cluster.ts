@@ -119,7 +119,7 @@ class ProcessNode implements ClusterNode {
     const [program = "", ...args] = [...pin, process.execPath, MAIN, "serve", ...at, ...flags];
     const child = spawn(program, args, {
       env: { ...process.env, ...this.#env },
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
     this.#child = child;
     this.log = [];
