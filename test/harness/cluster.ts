@@ -124,7 +124,7 @@ class ProcessNode implements ClusterNode {
     this.#child = child;
     this.log = [];
     this.#tail = "";
-    for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on("line", (line) => this.#read(line));
+    for (const stream of [child.stdout!, child.stderr!]) createInterface({ input: stream }).on("line", (line) => this.#read(line));
     child.on("exit", () => this.#wake());
     await this.logged((line) => line.msg === "ready");
   }
