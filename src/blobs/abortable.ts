@@ -1,18 +1,26 @@
-/** The source, left at once when the signal aborts, though a read of it may never end. */
+/**
+ * The source, left at once when the signal aborts, though a read of it may never end. Each read has a promise of its own: `Promise.race` with one that
+ * outlives them all would keep every chunk in memory until that one settles.
+ */
 export async function* abortable(source: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   signal.throwIfAborted();
   const iterator = source[Symbol.asyncIterator]();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  aborted.catch(() => undefined); // it may never be awaited
-  const onAbort = (): void => reject(signal.reason);
+  let leave: (() => void) | undefined;
+  const onAbort = (): void => leave?.();
   signal.addEventListener("abort", onAbort, { once: true });
   let isOver = false;
-  try {
-    while (true) {
-      const result = await Promise.race([iterator.next(), aborted]).catch((error: unknown) => {
-        isOver = !signal.aborted; // a source that threw is over; one that was left is not
-        throw error;
+  const read = (): Promise<IteratorResult<Uint8Array>> =>
+    new Promise((resolve, reject) => {
+      leave = () => reject(signal.reason);
+      if (signal.aborted) return leave();
+      iterator.next().then(resolve, (error: unknown) => {
+        isOver ||= !signal.aborted; // a source that threw is over; one that was left is not
+        reject(error);
       });
+    });
+  try {
+    for (;;) {
+      const result = await read();
       if (result.done === true) {
         isOver = true;
         return;

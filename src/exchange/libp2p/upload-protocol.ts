@@ -70,20 +70,22 @@ async function readAnswer(channel: Channel): Promise<Readonly<Record<string, unk
 /** The body, one chunk at a time, until it ends or the owner answers: a refusal need not wait for the rest. An error of the source goes to the caller. */
 async function pump(channel: Channel, body: AsyncIterable<Uint8Array>, answer: Promise<unknown>): Promise<void> {
   let answered = false;
-  const stop = answer.then(
-    () => {
-      answered = true;
-    },
-    () => {
-      answered = true;
-    },
-  );
+  let wake: (() => void) | undefined;
+  const stop = (): void => {
+    answered = true;
+    wake?.();
+  };
+  answer.then(stop, stop);
   const chunks = body[Symbol.asyncIterator]();
   let done = false;
   try {
     while (!answered) {
-      const next = await Promise.race([chunks.next(), stop]);
-      if (typeof next !== "object") break;
+      // not `Promise.race` with the answer: it would keep every chunk until the answer comes
+      const next = await new Promise<IteratorResult<Uint8Array> | undefined>((resolve, reject) => {
+        wake = () => resolve(undefined);
+        chunks.next().then(resolve, reject);
+      });
+      if (next === undefined) break;
       done = next.done === true;
       if (done) break;
       await channel.writeFramed(next.value);
