@@ -1,6 +1,7 @@
 import { sign } from "node:crypto";
 import type { Consensus } from "../consensus/consensus.ts";
 import type { Clock } from "../core/clock.ts";
+import { pause } from "../core/clock.ts";
 import { OciError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { PeerId } from "../core/peer.ts";
@@ -18,7 +19,6 @@ import {
 } from "../exchange/libp2p/join.ts";
 import { signMembership } from "../exchange/membership-certificate.ts";
 import type { MemberFacts } from "../metadata/commands.ts";
-import { pause } from "../registry/context.ts";
 import { privateKeyOf, publicKeyOf } from "./bootstrap.ts";
 import { type ClusterKeys, type ClusterState, writeClusterKeys, writeClusterState } from "./cluster-state.ts";
 import { NodeError } from "./node-error.ts";

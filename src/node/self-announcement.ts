@@ -1,8 +1,8 @@
 import type { Consensus } from "../consensus/consensus.ts";
 import type { Clock } from "../core/clock.ts";
+import { pause } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { MemberFacts } from "../metadata/commands.ts";
-import { pause } from "../registry/context.ts";
 import { isUpToDate } from "./self-facts.ts";
 
 const RETRY_MS = 1_000;

@@ -52,22 +52,6 @@ export function contextOf(options: RegistryOptions): Context {
   return { ...options, limits: { ...DEFAULTS, ...options.limits }, allowsSparse: options.allowsSparse ?? (() => false) };
 }
 
-/** Resolves after `delayMs` of the clock. @throws AbortError when `signal` aborts */
-export function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
-    const onAbort = (): void => {
-      cancel();
-      reject(signal.reason);
-    };
-    const cancel = clock.after(delayMs, () => {
-      signal.removeEventListener("abort", onAbort);
-      resolve();
-    });
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
-}
-
 /** Runs `work` for at most `limitMs`; what it began may go on after. @throws OciError UNAVAILABLE at the deadline, where `work` heeds its signal */
 export async function within<T>(
   clock: Clock,

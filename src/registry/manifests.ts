@@ -1,10 +1,11 @@
+import { pause } from "../core/clock.ts";
 import { algorithmOf, type Digest, digestOf } from "../core/digest.ts";
 import { OciError } from "../core/errors.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
 import type { Catalog } from "../metadata/catalog.ts";
 import type { Command, Outcome } from "../metadata/commands.ts";
 import type { Edge } from "../metadata/records.ts";
-import { type Context, pause, within } from "./context.ts";
+import { type Context, within } from "./context.ts";
 import { assertWritable } from "./freshness.ts";
 import { type Described, type ParsedManifest, parseManifest, wrongSize } from "./manifest.ts";
 import { assertAccepted } from "./outcomes.ts";

@@ -1,9 +1,10 @@
+import { pause } from "../core/clock.ts";
 import { type Digest, parseDigest } from "../core/digest.ts";
 import { OciError } from "../core/errors.ts";
 import type { PeerId } from "../core/peer.ts";
 import { parseRepositoryName, type RepositoryName } from "../core/reference.ts";
 import type { UploadAnswer, UploadCall } from "../exchange/exchange.ts";
-import { type Context, pause } from "./context.ts";
+import type { Context } from "./context.ts";
 import { cutOffError } from "./freshness.ts";
 import type { Caller, UploadChunk, UploadProgress } from "./registry.ts";
 import { formatUploadId, parseUploadId, unknownUpload } from "./upload-id.ts";

@@ -1,5 +1,5 @@
 import type { Consensus } from "../consensus/consensus.ts";
-import type { Clock } from "../core/clock.ts";
+import { type Clock, pause } from "../core/clock.ts";
 import type { Digest } from "../core/digest.ts";
 import { OciError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
@@ -200,20 +200,4 @@ export class Spread {
   #settleNeed(): void {
     if (this.#copies.size >= this.#need) this.#enough.resolve(true);
   }
-}
-
-/** Resolves after `delayMs` of the clock. @throws AbortError when `signal` aborts */
-export function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
-    const onAbort = (): void => {
-      cancel();
-      reject(signal.reason);
-    };
-    const cancel = clock.after(delayMs, () => {
-      signal.removeEventListener("abort", onAbort);
-      resolve();
-    });
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
 }
