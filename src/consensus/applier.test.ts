@@ -8,12 +8,13 @@ import { encodeEnvelope, stampEntry } from "../metadata/entry.ts";
 import { factsOf } from "../metadata/scenario.ts";
 import type { ConfState, Entry } from "../raft/types.ts";
 import { type AppliedCommand, Applier } from "./applier.ts";
-import { LevelCatalogStore } from "./level/catalog-store.ts";
+import { DurableCatalog } from "./catalog-store.ts";
+import { levelStorage } from "./level/level-storage.ts";
 
 const CONF: ConfState = { voters: [1], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
 const WIDER: ConfState = { ...CONF, learners: [9] };
 let folder = "";
-let store: LevelCatalogStore;
+let store: DurableCatalog;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "applier-"));
   store = await openStore();
@@ -24,7 +25,12 @@ afterEach(async () => {
 });
 
 const openStore = () =>
-  LevelCatalogStore.open({ folder, clock: systemClock, fatal: () => undefined, initial: { index: 1, term: 1, confState: CONF } });
+  DurableCatalog.open({
+    storage: levelStorage(folder),
+    clock: systemClock,
+    fatal: () => undefined,
+    initial: { index: 1, term: 1, confState: CONF },
+  });
 const normal = (index: number, command: Command): Entry => {
   const envelope = encodeEnvelope({ v: COMMAND_VERSION, session: 0, sequence: index, lowest: 0, command });
   return { index, term: 2, type: "normal", data: stampEntry(5, envelope) };

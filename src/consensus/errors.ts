@@ -21,3 +21,12 @@ export class ConsensusError extends Error {
 
 /** Called once with what ends the node: a write or fsync that failed is never retried into success. */
 export type Fatal = (error: Error) => void;
+
+/** The log cannot be trusted any more: it may lack what this node has promised. */
+export function logCorrupt(place: string, reason: string): ConsensusError {
+  return new ConsensusError(
+    "logCorrupt",
+    `The Raft log in ${place} is damaged: ${reason}. This node must not vote with it. Replace the node: remove it, and join with an empty folder.`,
+    { folder: place },
+  );
+}

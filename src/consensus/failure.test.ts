@@ -6,11 +6,12 @@ import { systemClock } from "../core/clock.ts";
 import { silentLog } from "../core/log.ts";
 import { seededRandom } from "../core/random.ts";
 import { factsOf } from "../metadata/scenario.ts";
+import { DurableCatalog } from "./catalog-store.ts";
 import { Driver } from "./driver.ts";
 import { ConsensusError, type Fatal } from "./errors.ts";
-import { LevelCatalogStore } from "./level/catalog-store.ts";
-import { LevelRaftLog } from "./level/raft-log.ts";
+import { levelStorage } from "./level/level-storage.ts";
 import { MemoryNetwork } from "./memory-transport.ts";
+import { DurableRaftLog } from "./raft-log.ts";
 import type { AppliedStore, RaftLog } from "./store.ts";
 import { DEFAULT_TIMING } from "./timing.ts";
 
@@ -27,12 +28,12 @@ async function fixture(broken: { log?: boolean; store?: boolean }) {
   const failures: Error[] = [];
   let driver: Driver | undefined;
   const fatal: Fatal = (error) => driver?.fail(error);
-  const log = await LevelRaftLog.open({
-    folder: join(folder, "raft"),
+  const log = await DurableRaftLog.open({
+    storage: levelStorage(folder),
     fatal,
     bootstrap: { voters: [1], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false },
   });
-  const store = await LevelCatalogStore.open({ folder: join(folder, "catalog"), clock: systemClock, fatal, initial: log.bootstrap! });
+  const store = await DurableCatalog.open({ storage: levelStorage(folder), clock: systemClock, fatal, initial: log.bootstrap! });
   const failing = async (): Promise<void> => {
     const error = new ConsensusError("storage", "the disk is gone");
     fatal(error);

@@ -1,7 +1,7 @@
 import type { Digest } from "../core/digest.ts";
 import type { RaftId } from "../core/peer.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
-import type { BlobRecord } from "../metadata/records.ts";
+import type { BlobRecord, CatalogTime } from "../metadata/records.ts";
 import { type AppliedCatalog, createCatalog } from "../metadata/store-catalog.ts";
 import type { CatalogStore } from "../metadata/view.ts";
 
@@ -79,6 +79,9 @@ export class ReplaceableCatalog implements AppliedCatalog {
   }
   referrers(repository: RepositoryName, subject: Digest, after: string, limit: number) {
     return this.#current.referrers(repository, subject, after, limit);
+  }
+  leasesEnding(repository: RepositoryName, before: CatalogTime, limit: number) {
+    return this.#current.leasesEnding(repository, before, limit);
   }
   shortRecords(after: string, limit: number) {
     return this.#current.shortRecords(after, limit);

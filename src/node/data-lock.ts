@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { ConsensusError } from "../consensus/errors.ts";
-import { openDatabase } from "../consensus/level/database.ts";
+import { openDatabase } from "../consensus/level/level-database.ts";
 import { NodeError } from "./node-error.ts";
 
 export interface DataLock {

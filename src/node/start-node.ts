@@ -4,8 +4,9 @@ import { join, resolve } from "node:path";
 import { formatHostPort } from "../config/kinds.ts";
 import type { Config } from "../config/settings.ts";
 import type { Driver } from "../consensus/driver.ts";
-import { openConsensus } from "../consensus/level/open-consensus.ts";
+import { levelStorage } from "../consensus/level/level-storage.ts";
 import { Libp2pTransport } from "../consensus/libp2p/transport.ts";
+import { openConsensus } from "../consensus/open-consensus.ts";
 import { type Clock, systemClock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { PeerId } from "../core/peer.ts";
@@ -207,7 +208,7 @@ async function openDriver(ground: Ground, host: Host, roster: Roster, state: Clu
     );
   }
   const consensus = await openConsensus({
-    folder: data,
+    storage: levelStorage(data),
     raftId: state.raftId,
     bootstrap: state.founding ? { voters: [state.raftId] } : undefined,
     transport: raftTransport(ground, host, roster),

@@ -1,25 +1,18 @@
 import { mkdir, open as openFile, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { CatalogDatabases } from "../database.ts";
 import { ConsensusError } from "../errors.ts";
-import { type Database, openDatabase, syncFolder } from "./database.ts";
+import { type LevelDatabase, openDatabase, syncFolder } from "./level-database.ts";
 
 const CURRENT = "current";
 const PREFIX = "db-";
 const OPTIONS = { cacheBytes: 16 * 2 ** 20, writeBufferBytes: 4 * 2 ** 20, compression: true };
 
-/** The folder of the catalog's database. `current` names the one that counts; another is an install that did not end, and goes at open. */
-export interface CatalogFolder {
-  readonly database: Database;
-  /** An empty database beside the current one. */
-  begin(): Promise<Database>;
-  /** Makes `fresh` the current one, durably, and drops the old one after `switched` has let go of it. */
-  commit(fresh: Database, switched: () => void): Promise<void>;
-  discard(fresh: Database): Promise<void>;
-  close(): Promise<void>;
-}
-
-/** @throws ConsensusError folderInUse or storage */
-export async function openCatalogFolder(folder: string): Promise<CatalogFolder> {
+/**
+ * The folder of the catalog's databases. Its file `current` names the one that counts; another is an install that did not end, and goes at open.
+ * @throws ConsensusError catalogCorrupt, folderInUse or storage
+ */
+export async function openCatalogFolder(folder: string): Promise<CatalogDatabases> {
   await mkdir(folder, { recursive: true });
   let name = await readCurrent(folder);
   if (name === undefined) {
@@ -28,35 +21,40 @@ export async function openCatalogFolder(folder: string): Promise<CatalogFolder> 
     await writeCurrent(folder, name);
   }
   let database = await openDatabase(join(folder, name), OPTIONS);
+  let begun: LevelDatabase | undefined;
   // Only now: the lock of the current database says that no other process is at work here.
   for (const entry of await readdir(folder)) {
     if (entry.startsWith(PREFIX) && entry !== name) await rm(join(folder, entry), { recursive: true, force: true });
   }
   return {
-    get database() {
+    get current() {
       return database;
     },
     async begin() {
       const next = Number(name?.slice(PREFIX.length)) + 1;
       const path = join(folder, `${PREFIX}${next}`);
       await rm(path, { recursive: true, force: true });
-      return openDatabase(path, OPTIONS);
+      begun = await openDatabase(path, OPTIONS);
+      return begun;
     },
     async commit(fresh, switched) {
+      if (begun === undefined || fresh !== begun) throw new Error("only the database that was begun last can become the current one");
       const old = database;
       const oldName = name ?? "";
-      const freshName = fresh.location.slice(folder.length + 1);
+      const freshName = begun.location.slice(folder.length + 1);
       await syncFolder(folder);
       await writeCurrent(folder, freshName);
-      database = fresh;
+      database = begun;
+      begun = undefined;
       name = freshName;
       switched();
       await old.close();
       await rm(join(folder, oldName), { recursive: true, force: true });
     },
     async discard(fresh) {
-      if (fresh === database) return;
-      const path = fresh.location;
+      if (begun === undefined || fresh !== begun) return;
+      const path = begun.location;
+      begun = undefined;
       await fresh.close();
       await rm(path, { recursive: true, force: true });
     },

@@ -4,23 +4,27 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { systemClock } from "../../core/clock.ts";
 import type { ConfState } from "../../raft/types.ts";
-import { LevelCatalogStore } from "./catalog-store.ts";
-import { openDatabase, orderedIndex } from "./database.ts";
+import { DurableCatalog } from "../catalog-store.ts";
+import { orderedIndex } from "../database.ts";
+import { openDatabase } from "./level-database.ts";
+import { levelStorage } from "./level-storage.ts";
 
 const ONE: ConfState = { voters: [1], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
 const RAW = { cacheBytes: 2 ** 20, writeBufferBytes: 2 ** 22, compression: true };
+let root = "";
 let folder = "";
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "catalog-"));
+  root = await mkdtemp(join(tmpdir(), "catalog-"));
+  folder = join(root, "catalog");
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
+afterEach(() => rm(root, { recursive: true, force: true }));
 
 const never = (error: Error): void => {
   throw error;
 };
 const open = (sealBytes?: number) =>
-  LevelCatalogStore.open({
-    folder,
+  DurableCatalog.open({
+    storage: levelStorage(root),
     clock: systemClock,
     fatal: never,
     syncMs: 60_000,
@@ -28,7 +32,7 @@ const open = (sealBytes?: number) =>
     ...(sealBytes === undefined ? {} : { sealBytes }),
   });
 const bytes = (text: string): Uint8Array => Buffer.from(text);
-const put = (store: LevelCatalogStore, index: number, changes: Record<string, string | undefined>, confState?: ConfState) =>
+const put = (store: DurableCatalog, index: number, changes: Record<string, string | undefined>, confState?: ConfState) =>
   store.applyBatch({
     entries: [
       { index, changes: Object.entries(changes).map(([key, value]) => ({ key, value: value === undefined ? undefined : bytes(value) })) },
@@ -37,7 +41,7 @@ const put = (store: LevelCatalogStore, index: number, changes: Record<string, st
     confState,
   });
 const text = (value: Uint8Array | undefined): string | undefined => (value === undefined ? undefined : Buffer.from(value).toString());
-async function everything(store: { scan: LevelCatalogStore["scan"] }): Promise<string[]> {
+async function everything(store: { scan: DurableCatalog["scan"] }): Promise<string[]> {
   return (await store.scan("", "", 1000)).map(([key, value]) => `${key}=${text(value)}`);
 }
 const currentDatabase = async () => openDatabase(join(folder, (await readdir(folder)).find((name) => name.startsWith("db-"))!), RAW);
@@ -129,7 +133,7 @@ test("a seal that is missing in the middle is refused at open", async () => {
   for (let index = 2; index <= 9; index += 1) await put(store, index, { [`k${index}`]: "v" });
   await store.close();
   const database = await currentDatabase();
-  await database.del(`s${orderedIndex(5)}`);
+  await database.batch([{ type: "del", key: `s${orderedIndex(5)}` }], { sync: true });
   await database.close();
   await expect(open()).rejects.toMatchObject({ code: "catalogCorrupt" });
 });
@@ -139,15 +143,18 @@ test("an applied index without its seal, and a seal above the applied index, are
   for (let index = 2; index <= 4; index += 1) await put(store, index, { k: "v" });
   await store.close();
   const database = await currentDatabase();
-  const seal = await database.get(`s${orderedIndex(4)}`);
-  await database.del(`s${orderedIndex(4)}`);
+  const seal = database.get(`s${orderedIndex(4)}`);
+  await database.batch([{ type: "del", key: `s${orderedIndex(4)}` }], { sync: true });
   await database.close();
   await expect(open()).rejects.toMatchObject({ code: "catalogCorrupt" });
   const again = await currentDatabase();
-  await again.batch([
-    { type: "put", key: `s${orderedIndex(4)}`, value: seal! },
-    { type: "put", key: `s${orderedIndex(6)}`, value: seal! },
-  ]);
+  await again.batch(
+    [
+      { type: "put", key: `s${orderedIndex(4)}`, value: seal! },
+      { type: "put", key: `s${orderedIndex(6)}`, value: seal! },
+    ],
+    { sync: true },
+  );
   await again.close();
   await expect(open()).rejects.toMatchObject({ code: "catalogCorrupt" });
 });
@@ -157,7 +164,8 @@ test("old seals are pruned, and what is left still opens", async () => {
   for (let index = 2; index <= 60; index += 1) await put(store, index, { k: "v" });
   await store.close();
   const database = await currentDatabase();
-  const seals = await database.keys({ gte: "s", lt: "s~" }).all();
+  const seals: string[] = [];
+  for await (const [key] of database.scan({ prefix: "s" })) seals.push(key);
   await database.close();
   expect(seals.length).toBeGreaterThan(2);
   expect(seals.length).toBeLessThan(12);

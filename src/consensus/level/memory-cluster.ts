@@ -9,8 +9,9 @@ import type { Command } from "../../metadata/commands.ts";
 import { factsOf, SECRET_HASH } from "../../metadata/scenario.ts";
 import type { Driver } from "../driver.ts";
 import { MemoryNetwork } from "../memory-transport.ts";
+import { openConsensus } from "../open-consensus.ts";
 import type { Timing } from "../timing.ts";
-import { openConsensus } from "./open-consensus.ts";
+import { levelStorage } from "./level-storage.ts";
 
 /** Elections take 200 to 400 ms here. */
 const FAST: Partial<Timing> = { tickMs: 20, contactMs: 300, resendMs: 200, readRoundMs: 200, clockTickMs: 1_000 };
@@ -47,7 +48,7 @@ export class MemoryCluster {
   /** Opens a node on its folder; without `voters` it waits to be told by a leader. */
   async open(id: RaftId, voters?: readonly RaftId[]): Promise<Driver> {
     const driver = await openConsensus({
-      folder: this.folder(id),
+      storage: levelStorage(this.folder(id)),
       raftId: id,
       bootstrap: voters === undefined ? undefined : { voters },
       transport: this.network.transport(id),

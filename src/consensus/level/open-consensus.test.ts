@@ -3,9 +3,10 @@ import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { systemClock } from "../../core/clock.ts";
 import type { ConfState } from "../../raft/types.ts";
-import { LevelCatalogStore } from "./catalog-store.ts";
+import { DurableCatalog } from "../catalog-store.ts";
+import { DurableRaftLog } from "../raft-log.ts";
+import { levelStorage } from "./level-storage.ts";
 import { MemoryCluster, tokenCommand } from "./memory-cluster.ts";
-import { LevelRaftLog } from "./raft-log.ts";
 
 let cluster: MemoryCluster;
 afterEach(() => cluster.close());
@@ -13,8 +14,8 @@ afterEach(() => cluster.close());
 const never = (error: Error): void => {
   throw error;
 };
-const openLog = () => LevelRaftLog.open({ folder: join(cluster.folder(1), "raft"), fatal: never, bootstrap: undefined });
-const openStore = () => LevelCatalogStore.open({ folder: join(cluster.folder(1), "catalog"), clock: systemClock, fatal: never });
+const openLog = () => DurableRaftLog.open({ storage: levelStorage(cluster.folder(1)), fatal: never, bootstrap: undefined });
+const openStore = () => DurableCatalog.open({ storage: levelStorage(cluster.folder(1)), clock: systemClock, fatal: never });
 
 async function stopped(): Promise<{ applied: number; conf: ConfState }> {
   cluster = await MemoryCluster.create(1, { keepEntries: 3 });

@@ -3,23 +3,29 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { ConfState, Entry } from "../../raft/types.ts";
+import { type Database, orderedIndex } from "../database.ts";
+import { DurableRaftLog } from "../raft-log.ts";
 import type { LogWork } from "../store.ts";
-import { openDatabase, orderedIndex } from "./database.ts";
-import { LevelRaftLog } from "./raft-log.ts";
+import { openDatabase } from "./level-database.ts";
+import { levelStorage } from "./level-storage.ts";
 
 const ONE: ConfState = { voters: [1], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
 const RAW = { cacheBytes: 2 ** 20, writeBufferBytes: 2 ** 22, compression: false };
+let root = "";
 let folder = "";
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "raft-log-"));
+  root = await mkdtemp(join(tmpdir(), "raft-log-"));
+  folder = join(root, "raft");
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
+afterEach(() => rm(root, { recursive: true, force: true }));
 
+const put = (database: Database, key: string, value: Uint8Array) => database.batch([{ type: "put", key, value }], { sync: true });
+const del = (database: Database, key: string) => database.batch([{ type: "del", key }], { sync: true });
 const never = (error: Error): void => {
   throw error;
 };
 const open = (tailBytes?: number) =>
-  LevelRaftLog.open({ folder, fatal: never, bootstrap: ONE, ...(tailBytes === undefined ? {} : { tailBytes }) });
+  DurableRaftLog.open({ storage: levelStorage(root), fatal: never, bootstrap: ONE, ...(tailBytes === undefined ? {} : { tailBytes }) });
 const entry = (index: number, term: number, text = `entry ${index}`): Entry => ({ index, term, type: "normal", data: Buffer.from(text) });
 const range = (from: number, to: number, term: number, text?: string): Entry[] =>
   Array.from({ length: to - from + 1 }, (_, at) => entry(from + at, term, text));
@@ -29,7 +35,7 @@ const work = (entries: Entry[], rest: Partial<LogWork> = {}): LogWork => ({
   ...rest,
   entries,
 });
-const texts = (log: LevelRaftLog): string[] => {
+const texts = (log: DurableRaftLog): string[] => {
   const found = log.entries(log.firstIndex(), log.lastIndex() + 1, Number.POSITIVE_INFINITY);
   if (typeof found === "string") throw new Error(found);
   return found.map(({ index, term, data }) => `${index}/${term} ${Buffer.from(data ?? []).toString()}`);
@@ -134,25 +140,25 @@ async function tamper(edit: (database: Awaited<ReturnType<typeof openDatabase>>)
 test("an altered entry is refused at open", async () => {
   await tamper(async (database) => {
     const key = `e${orderedIndex(5)}`;
-    const bytes = Buffer.from((await database.get(key)) ?? []);
+    const bytes = Buffer.from(database.get(key) ?? []);
     bytes[bytes.length - 1]! ^= 1;
-    await database.put(key, bytes);
+    await put(database, key, bytes);
   });
   await expect(open()).rejects.toMatchObject({ code: "logCorrupt", message: expect.stringContaining("entry 5 is altered") });
 });
 
 test("a record under another index is refused at open", async () => {
   await tamper(async (database) => {
-    await database.put(`e${orderedIndex(5)}`, (await database.get(`e${orderedIndex(6)}`)) ?? new Uint8Array());
+    await put(database, `e${orderedIndex(5)}`, database.get(`e${orderedIndex(6)}`) ?? new Uint8Array());
   });
   await expect(open()).rejects.toMatchObject({ code: "logCorrupt" });
 });
 
 test("a missing entry is refused at open, in the middle and at the end", async () => {
-  await tamper((database) => database.del(`e${orderedIndex(5)}`));
+  await tamper((database) => del(database, `e${orderedIndex(5)}`));
   await expect(open()).rejects.toMatchObject({ message: expect.stringContaining("entry 5 is missing") });
   await rm(folder, { recursive: true });
-  await tamper((database) => database.del(`e${orderedIndex(9)}`));
+  await tamper((database) => del(database, `e${orderedIndex(9)}`));
   await expect(open()).rejects.toMatchObject({ message: expect.stringContaining("ends at 8") });
 });
 

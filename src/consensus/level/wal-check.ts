@@ -29,7 +29,8 @@ export async function findLostRecord(folder: string, marker: Uint8Array): Promis
   return undefined;
 }
 
-function lostRecord(log: Buffer, marker: Buffer): number | undefined {
+/** The same over the bytes of one such log. @returns the offset of the altered record */
+export function lostRecord(log: Buffer, marker: Buffer): number | undefined {
   let bad: number | undefined;
   let at = 0;
   while (at + HEAD_BYTES <= log.byteLength) {

@@ -1,6 +1,6 @@
 import { crc32 } from "node:zlib";
-import { decode, encode } from "../../core/codec.ts";
-import type { ConfState, Entry, EntryType, HardState } from "../../raft/types.ts";
+import { decode, encode } from "../core/codec.ts";
+import type { ConfState, Entry, EntryType, HardState } from "../raft/types.ts";
 
 // Record of an entry: CRC-32 of index and all that follows (4 bytes), type (1), term (8), whether there is data (1), data.
 const HEAD_BYTES = 14;

@@ -1,14 +1,13 @@
 import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
-import type { Clock } from "../../core/clock.ts";
-import { decode, encode } from "../../core/codec.ts";
-import type { Change } from "../../metadata/view.ts";
-import type { ConfState, SnapshotMeta } from "../../raft/types.ts";
-import { ConsensusError, type Fatal } from "../errors.ts";
-import type { AppliedBatch, AppliedStore, StagedSnapshot, StoreSnapshot } from "../store.ts";
-import { type CatalogFolder, openCatalogFolder } from "./catalog-folder.ts";
-import { type Database, orderedIndex } from "./database.ts";
+import type { Clock } from "../core/clock.ts";
+import { decode, encode } from "../core/codec.ts";
+import type { Change } from "../metadata/view.ts";
+import type { ConfState, SnapshotMeta } from "../raft/types.ts";
+import { type CatalogDatabases, type Database, type DatabaseView, type Operation, orderedIndex, type Storage } from "./database.ts";
+import { ConsensusError, type Fatal } from "./errors.ts";
 import { decodeLink, SealChain } from "./seal-chain.ts";
+import type { AppliedBatch, AppliedStore, StagedSnapshot, StoreSnapshot } from "./store.ts";
 
 /** Catalog keys, seals and the meta record never collide: each has a first byte of its own. */
 const CATALOG = "c";
@@ -16,8 +15,8 @@ const SEAL = "s";
 const META = "m";
 const MARKER = "y";
 
-export interface LevelCatalogOptions {
-  readonly folder: string;
+export interface DurableCatalogOptions {
+  readonly storage: Storage;
   readonly clock: Clock;
   readonly fatal: Fatal;
   /** Bytes of values kept in memory for point reads. */
@@ -43,10 +42,10 @@ interface Meta {
 const EMPTY_CONF: ConfState = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
 const NO_SEAL = new Uint8Array(32);
 
-/** The catalog on a LevelDB of its own (DESIGN.md, "Two databases"). One batch carries changes, seal and applied index. */
-export class LevelCatalogStore implements AppliedStore {
-  readonly #options: LevelCatalogOptions;
-  readonly #folder: CatalogFolder;
+/** The catalog on a database of its own (DESIGN.md, "Two databases"). One batch carries changes, seal and applied index. */
+export class DurableCatalog implements AppliedStore {
+  readonly #options: DurableCatalogOptions;
+  readonly #databases: CatalogDatabases;
   readonly #cache: LRUCache<string, { value: Uint8Array | undefined }>;
   readonly #syncedListeners = new Set<(index: number) => void>();
   #database: Database;
@@ -63,22 +62,22 @@ export class LevelCatalogStore implements AppliedStore {
    * Opens the store and checks its seals.
    * @throws ConsensusError catalogCorrupt, folderInUse or storage
    */
-  static async open(options: LevelCatalogOptions): Promise<LevelCatalogStore> {
-    const folder = await openCatalogFolder(options.folder);
+  static async open(options: DurableCatalogOptions): Promise<DurableCatalog> {
+    const databases = await options.storage.openCatalog();
     try {
-      const loaded = await load(folder.database, options);
+      const loaded = await load(databases.current, options);
       // What LevelDB replayed from its log at open is in tables now, and those are synced: all that was loaded is durable.
-      return new LevelCatalogStore(options, folder, loaded);
+      return new DurableCatalog(options, databases, loaded);
     } catch (error) {
-      await folder.close();
+      await databases.close();
       throw error;
     }
   }
 
-  private constructor(options: LevelCatalogOptions, folder: CatalogFolder, loaded: Loaded) {
+  private constructor(options: DurableCatalogOptions, databases: CatalogDatabases, loaded: Loaded) {
     this.#options = options;
-    this.#folder = folder;
-    this.#database = folder.database;
+    this.#databases = databases;
+    this.#database = databases.current;
     this.#chain = loaded.chain;
     this.#meta = loaded.meta;
     this.#seal = loaded.seal;
@@ -119,7 +118,7 @@ export class LevelCatalogStore implements AppliedStore {
   get(key: string): Uint8Array | undefined {
     const cached = this.#cache.get(key);
     if (cached !== undefined) return cached.value;
-    const value = this.#database.getSync(CATALOG + key);
+    const value = this.#database.get(CATALOG + key);
     this.#cache.set(key, { value });
     return value;
   }
@@ -127,10 +126,10 @@ export class LevelCatalogStore implements AppliedStore {
   async scan(prefix: string, after: string, limit: number): Promise<readonly (readonly [string, Uint8Array])[]> {
     const database = this.#database;
     try {
-      return await scanDatabase(database, prefix, after, limit);
+      return await scanCatalog(database, prefix, after, limit);
     } catch (error) {
       // A snapshot was installed meanwhile: the state to read is the new one.
-      if (database !== this.#database) return scanDatabase(this.#database, prefix, after, limit);
+      if (database !== this.#database) return scanCatalog(this.#database, prefix, after, limit);
       throw error;
     }
   }
@@ -186,14 +185,14 @@ export class LevelCatalogStore implements AppliedStore {
   snapshot(): StoreSnapshot {
     const database = this.#database;
     const view = database.snapshot();
-    const bytes = database.getSync(META, { snapshot: view });
+    const bytes = view.get(META);
     const meta = bytes === undefined ? this.#meta : (decode(bytes) as Meta);
-    const link = database.getSync(SEAL + orderedIndex(meta.index), { snapshot: view });
+    const link = view.get(SEAL + orderedIndex(meta.index));
     return {
       meta: { index: meta.index, term: meta.term, confState: meta.confState },
       seal: (link === undefined ? undefined : decodeLink(link)?.value) ?? NO_SEAL,
-      get: (key) => database.getSync(CATALOG + key, { snapshot: view }),
-      scan: (prefix, after, limit) => scanDatabase(database, prefix, after, limit, view),
+      get: (key) => view.get(CATALOG + key),
+      scan: (prefix, after, limit) => scanCatalog(view, prefix, after, limit),
       close: () => view.close(),
     };
   }
@@ -205,20 +204,23 @@ export class LevelCatalogStore implements AppliedStore {
     parts: AsyncIterable<readonly (readonly [string, Uint8Array])[]>,
   ): Promise<StagedSnapshot> {
     const { index, term, confState } = snapshot;
-    const fresh = await this.#folder.begin();
+    const fresh = await this.#databases.begin();
     const chain = new SealChain(SEAL, sealBytes(this.#options), 0);
     const links = chain.append(index, seal, 0);
     const meta: Meta = { index, term, confState, checkpoint: chain.checkpoint, installed: index };
     try {
       for await (const part of parts) {
-        await fresh.batch(part.map(([key, value]) => ({ type: "put" as const, key: CATALOG + key, value })));
+        await fresh.batch(
+          part.map(([key, value]) => ({ type: "put" as const, key: CATALOG + key, value })),
+          { sync: false },
+        );
       }
       await fresh.batch([operation(META, encode(meta)), ...links.map((link) => operation(link.key, link.value))], { sync: true });
     } catch (error) {
-      await this.#folder.discard(fresh);
+      await this.#databases.discard(fresh);
       throw error;
     }
-    return { commit: () => this.#replace(fresh, chain, meta, seal), discard: () => this.#folder.discard(fresh) };
+    return { commit: () => this.#replace(fresh, chain, meta, seal), discard: () => this.#databases.discard(fresh) };
   }
 
   async close(): Promise<void> {
@@ -226,12 +228,12 @@ export class LevelCatalogStore implements AppliedStore {
     this.#cancelSync?.();
     await this.sync();
     this.#closed = true;
-    await this.#folder.close();
+    await this.#databases.close();
   }
 
   async #replace(fresh: Database, chain: SealChain, meta: Meta, seal: Uint8Array): Promise<void> {
     while (this.#syncing !== undefined) await this.#syncing;
-    await this.#folder.commit(fresh, () => {
+    await this.#databases.commit(fresh, () => {
       this.#database = fresh;
       this.#chain = chain;
       this.#meta = meta;
@@ -276,7 +278,7 @@ export class LevelCatalogStore implements AppliedStore {
       const failure = new ConsensusError(
         "storage",
         "A write of the catalog failed. What is in memory may not be on disk, so the node must end.",
-        { folder: this.#options.folder },
+        { folder: this.#options.storage.place },
         error,
       );
       this.#options.fatal(failure);
@@ -285,22 +287,20 @@ export class LevelCatalogStore implements AppliedStore {
   }
 }
 
-type Operation = { type: "put"; key: string; value: Uint8Array } | { type: "del"; key: string };
-
 interface Loaded {
   readonly chain: SealChain;
   readonly meta: Meta;
   readonly seal: Uint8Array;
 }
 
-function sealBytes(options: LevelCatalogOptions): number {
+function sealBytes(options: DurableCatalogOptions): number {
   return options.sealBytes ?? 16 * 2 ** 20;
 }
 
-async function load(database: Database, options: LevelCatalogOptions): Promise<Loaded> {
-  const bytes = database.getSync(META);
+async function load(database: Database, options: DurableCatalogOptions): Promise<Loaded> {
+  const bytes = database.get(META);
   if (bytes === undefined) {
-    for await (const key of database.keys({ limit: 1 })) {
+    for await (const [key] of database.scan({ prefix: "", limit: 1 })) {
       throw corrupt(options, `there is no applied index, but a key ${JSON.stringify(key)}`);
     }
     const initial = options.initial ?? { index: 0, term: 0, confState: EMPTY_CONF };
@@ -318,11 +318,11 @@ async function load(database: Database, options: LevelCatalogOptions): Promise<L
   return { chain, meta, seal: verdict.value ?? NO_SEAL };
 }
 
-function corrupt(options: LevelCatalogOptions, reason: string, cause?: unknown): ConsensusError {
+function corrupt(options: DurableCatalogOptions, reason: string, cause?: unknown): ConsensusError {
   return new ConsensusError(
     "catalogCorrupt",
-    `The catalog in ${options.folder} has lost writes: ${reason}. It must be reinstalled from a snapshot of another member.`,
-    { folder: options.folder },
+    `The catalog in ${options.storage.place} has lost writes: ${reason}. It must be reinstalled from a snapshot of another member.`,
+    { folder: options.storage.place },
     cause,
   );
 }
@@ -349,28 +349,9 @@ export function nextSeal(previous: Uint8Array, index: number, changes: readonly 
   return hash.digest();
 }
 
-async function scanDatabase(
-  database: Database,
-  prefix: string,
-  after: string,
-  limit: number,
-  snapshot?: ReturnType<Database["snapshot"]>,
-): Promise<[string, Uint8Array][]> {
-  const iterator = database.iterator<Buffer, Uint8Array>({
-    keyEncoding: "buffer",
-    gt: Buffer.from(CATALOG + prefix + after),
-    lt: prefixEnd(Buffer.from(CATALOG + prefix)),
-    limit,
-    ...(snapshot === undefined ? {} : { snapshot }),
-  });
+async function scanCatalog(database: DatabaseView, prefix: string, after: string, limit: number): Promise<[string, Uint8Array][]> {
   const found: [string, Uint8Array][] = [];
-  for await (const [key, value] of iterator) found.push([key.toString("utf8", 1), value]);
+  for await (const [key, value] of database.scan({ prefix: CATALOG + prefix, after, limit }))
+    found.push([key.slice(CATALOG.length), value]);
   return found;
-}
-
-/** The smallest key above all that start with `prefix`. UTF-8 has no byte 0xff, so the last byte can always be raised. */
-function prefixEnd(prefix: Buffer): Buffer {
-  const end = Buffer.from(prefix);
-  end[end.length - 1]! += 1;
-  return end;
 }

@@ -1,5 +1,5 @@
-import { decode, encode } from "../../core/codec.ts";
-import { type Database, orderedIndex, parseOrderedIndex } from "./database.ts";
+import { decode, encode } from "../core/codec.ts";
+import { type DatabaseView, orderedIndex, parseOrderedIndex } from "./database.ts";
 
 /**
  * LevelDB skips a bad record of its own log silently. So each batch carries a link to the batch before it: a batch that was dropped
@@ -60,9 +60,9 @@ export class SealChain {
    * Reads the links that are there and checks that they are contiguous from `checkpoint` to `head`.
    * @returns the newest link's value, or the reason why the chain is broken
    */
-  async verify(database: Database, checkpoint: number, head: number): Promise<{ value: Uint8Array | undefined } | { broken: string }> {
+  async verify(database: DatabaseView, checkpoint: number, head: number): Promise<{ value: Uint8Array | undefined } | { broken: string }> {
     let previous: ChainLink | undefined;
-    for await (const [key, bytes] of database.iterator({ gte: this.#prefix, lt: `${this.#prefix}~` })) {
+    for await (const [key, bytes] of database.scan({ prefix: this.#prefix })) {
       const index = parseOrderedIndex(key.slice(this.#prefix.length));
       const link = decodeLink(bytes);
       if (link === undefined) return { broken: `the seal at ${index} cannot be read` };

@@ -1,4 +1,4 @@
-import { RaftError } from "../../raft/errors.ts";
+import { RaftError } from "../raft/errors.ts";
 import {
   type ConfState,
   type Entry,
@@ -9,25 +9,24 @@ import {
   type Snapshot,
   type SnapshotMeta,
   type Storage,
-} from "../../raft/types.ts";
-import { ConsensusError, type Fatal } from "../errors.ts";
-import type { LogWork, RaftLog } from "../store.ts";
-import { type Database, openDatabase, orderedIndex, parseOrderedIndex } from "./database.ts";
+} from "../raft/types.ts";
+import { type Database, type Operation, orderedIndex, parseOrderedIndex, type Storage as StoragePort } from "./database.ts";
 import { EntryTail } from "./entry-tail.ts";
+import { ConsensusError, type Fatal, logCorrupt } from "./errors.ts";
 import { decodeEntry, decodeMeta, encodeEntry, encodeMeta, type LogMeta } from "./log-record.ts";
 import { SealChain } from "./seal-chain.ts";
-import { findLostRecord } from "./wal-check.ts";
+import type { LogWork, RaftLog } from "./store.ts";
 
 const ENTRY = "e";
 const LINK = "j";
 const META = "m";
 /** How the key of a batch's link begins in LevelDB's own log: a put, 17 bytes long. */
-const LINK_MARKER = `\x01\x11${LINK}000`;
+const LINK_MARKER = Buffer.from(`\x01\x11${LINK}000`, "latin1");
 const DELETE_MAX = 4096;
 const BATCH_BYTES = 8 * 2 ** 20;
 
-export interface LevelRaftLogOptions {
-  readonly folder: string;
+export interface DurableRaftLogOptions {
+  readonly storage: StoragePort;
   readonly fatal: Fatal;
   /** A log that has nothing yet begins with this synthetic snapshot of index 1, term 1. */
   readonly bootstrap: ConfState | undefined;
@@ -43,8 +42,6 @@ interface Waiting {
   readonly failed: (error: unknown) => void;
 }
 
-type Operation = { type: "put"; key: string; value: Uint8Array } | { type: "del"; key: string };
-
 interface Draft {
   hardState: HardState;
   base: { readonly index: number; readonly term: number };
@@ -54,9 +51,9 @@ interface Draft {
 
 const EMPTY_CONF: ConfState = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
 
-/** The durable Raft log on a LevelDB of its own. What waits while one fsync runs shares the next (group commit). */
-export class LevelRaftLog implements RaftLog, Storage {
-  readonly #options: LevelRaftLogOptions;
+/** The durable Raft log on a database of its own. What waits while one fsync runs shares the next (group commit). */
+export class DurableRaftLog implements RaftLog, Storage {
+  readonly #options: DurableRaftLogOptions;
   readonly #database: Database;
   readonly #chain: SealChain;
   readonly #tail: EntryTail;
@@ -71,19 +68,13 @@ export class LevelRaftLog implements RaftLog, Storage {
    * Opens the log and checks all of it.
    * @throws ConsensusError logCorrupt, folderInUse or storage
    */
-  static async open(options: LevelRaftLogOptions): Promise<LevelRaftLog> {
-    const lost = await findLostRecord(options.folder, Buffer.from(LINK_MARKER, "latin1"));
-    if (lost !== undefined) throw corrupt(options, `the record at byte ${lost.offset} of ${lost.file} is altered, and others follow it`);
-    const database = await openDatabase(options.folder, {
-      cacheBytes: 2 * 2 ** 20,
-      writeBufferBytes: 4 * 2 ** 20,
-      compression: false,
-    });
+  static async open(options: DurableRaftLogOptions): Promise<DurableRaftLog> {
+    const database = await options.storage.openLog(LINK_MARKER);
     try {
       const chain = new SealChain(LINK, options.chainBytes ?? 16 * 2 ** 20, 0);
       const tail = new EntryTail(options.tailBytes ?? 8 * 2 ** 20);
       const meta = await load(database, chain, tail, options);
-      const log = new LevelRaftLog(options, database, chain, tail, meta ?? freshMeta(options.bootstrap));
+      const log = new DurableRaftLog(options, database, chain, tail, meta ?? freshMeta(options.bootstrap));
       if (meta === undefined && options.bootstrap !== undefined)
         await log.append({ hardState: undefined, snapshot: undefined, entries: [] });
       return log;
@@ -93,7 +84,7 @@ export class LevelRaftLog implements RaftLog, Storage {
     }
   }
 
-  private constructor(options: LevelRaftLogOptions, database: Database, chain: SealChain, tail: EntryTail, meta: LogMeta) {
+  private constructor(options: DurableRaftLogOptions, database: Database, chain: SealChain, tail: EntryTail, meta: LogMeta) {
     this.#options = options;
     this.#database = database;
     this.#chain = chain;
@@ -221,7 +212,7 @@ export class LevelRaftLog implements RaftLog, Storage {
   }
 
   #fail(group: readonly Waiting[], cause: unknown): void {
-    const folder = this.#options.folder;
+    const folder = this.#options.storage.place;
     const message = "A write of the Raft log failed. What is in memory may not be on disk, so the node must end.";
     this.#failure = new ConsensusError("storage", message, { folder }, cause);
     const failed = [...group, ...this.#waiting];
@@ -290,7 +281,7 @@ export class LevelRaftLog implements RaftLog, Storage {
   }
 
   #read(index: number): Entry {
-    const record = this.#database.getSync(entryKey(index));
+    const record = this.#database.get(entryKey(index));
     const entry = record === undefined ? undefined : decodeEntry(index, record);
     if (entry !== undefined) return entry;
     throw new RaftError("logCorrupt", `The entry ${index} of the Raft log is missing or altered.`, { index });
@@ -323,41 +314,35 @@ function freshMeta(bootstrap: ConfState | undefined): LogMeta {
 }
 
 /** Reads and checks everything. Undefined: the log has nothing yet. */
-async function load(database: Database, chain: SealChain, tail: EntryTail, options: LevelRaftLogOptions): Promise<LogMeta | undefined> {
-  const record = database.getSync(META);
+async function load(database: Database, chain: SealChain, tail: EntryTail, options: DurableRaftLogOptions): Promise<LogMeta | undefined> {
+  const record = database.get(META);
   if (record === undefined) {
-    for await (const key of database.keys({ limit: 1 }))
-      throw corrupt(options, `there is no head record, but a key ${JSON.stringify(key)}`);
+    for await (const [key] of database.scan({ prefix: "", limit: 1 }))
+      throw logCorrupt(options.storage.place, `there is no head record, but a key ${JSON.stringify(key)}`);
     return undefined;
   }
   const meta = decodeMeta(record);
-  if (meta === undefined) throw corrupt(options, "the head record is altered");
+  if (meta === undefined) throw logCorrupt(options.storage.place, "the head record is altered");
   const verdict = await chain.verify(database, meta.checkpoint, meta.sequence);
-  if ("broken" in verdict) throw corrupt(options, `a batch was lost: ${verdict.broken}`);
+  if ("broken" in verdict) throw logCorrupt(options.storage.place, `a batch was lost: ${verdict.broken}`);
   tail.reset(meta.base.index + 1);
   let expected = meta.base.index + 1;
   let term = meta.base.term;
-  for await (const [key, value] of database.iterator({ gte: ENTRY, lt: `${ENTRY}~` })) {
+  for await (const [key, value] of database.scan({ prefix: ENTRY })) {
     const index = parseOrderedIndex(key.slice(ENTRY.length));
-    if (index !== expected) throw corrupt(options, `the entry ${expected} is missing (the next one is ${index})`);
+    if (index !== expected) throw logCorrupt(options.storage.place, `the entry ${expected} is missing (the next one is ${index})`);
     const entry = decodeEntry(index, value);
-    if (entry === undefined) throw corrupt(options, `the entry ${index} is altered`);
-    if (entry.term < term) throw corrupt(options, `the term falls at entry ${index}`);
+    if (entry === undefined) throw logCorrupt(options.storage.place, `the entry ${index} is altered`);
+    if (entry.term < term) throw logCorrupt(options.storage.place, `the term falls at entry ${index}`);
     term = entry.term;
     expected += 1;
     tail.append([entry]);
   }
-  if (expected - 1 !== meta.lastIndex) throw corrupt(options, `it ends at ${expected - 1}, but ${meta.lastIndex} was acknowledged`);
+  if (expected - 1 !== meta.lastIndex)
+    throw logCorrupt(options.storage.place, `it ends at ${expected - 1}, but ${meta.lastIndex} was acknowledged`);
   if (meta.lastIndex < meta.hardState.commit)
-    throw corrupt(options, `it ends at ${meta.lastIndex}, before the commit ${meta.hardState.commit}`);
-  if (term > meta.hardState.term) throw corrupt(options, `an entry of term ${term} is above the term ${meta.hardState.term}`);
+    throw logCorrupt(options.storage.place, `it ends at ${meta.lastIndex}, before the commit ${meta.hardState.commit}`);
+  if (term > meta.hardState.term)
+    throw logCorrupt(options.storage.place, `an entry of term ${term} is above the term ${meta.hardState.term}`);
   return meta;
-}
-
-function corrupt(options: LevelRaftLogOptions, reason: string): ConsensusError {
-  return new ConsensusError(
-    "logCorrupt",
-    `The Raft log in ${options.folder} is damaged: ${reason}. This node must not vote with it. Replace the node: remove it, and join with an empty folder.`,
-    { folder: options.folder },
-  );
 }

@@ -1,20 +1,19 @@
-import { join } from "node:path";
-import type { Clock } from "../../core/clock.ts";
-import type { Log } from "../../core/log.ts";
-import type { RaftId } from "../../core/peer.ts";
-import type { Random } from "../../core/random.ts";
-import type { ConfState } from "../../raft/types.ts";
-import { Driver } from "../driver.ts";
-import type { Fatal } from "../errors.ts";
-import { reconcile } from "../reconcile.ts";
-import { DEFAULT_TIMING, type Timing } from "../timing.ts";
-import type { Transport } from "../transport.ts";
-import { LevelCatalogStore } from "./catalog-store.ts";
-import { LevelRaftLog } from "./raft-log.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import type { RaftId } from "../core/peer.ts";
+import type { Random } from "../core/random.ts";
+import type { ConfState } from "../raft/types.ts";
+import { DurableCatalog } from "./catalog-store.ts";
+import type { Storage } from "./database.ts";
+import { Driver } from "./driver.ts";
+import type { Fatal } from "./errors.ts";
+import { DurableRaftLog } from "./raft-log.ts";
+import { reconcile } from "./reconcile.ts";
+import { DEFAULT_TIMING, type Timing } from "./timing.ts";
+import type { Transport } from "./transport.ts";
 
 export interface OpenOptions {
-  /** `raft/` and `catalog/` are made in it. */
-  readonly folder: string;
+  readonly storage: Storage;
   readonly raftId: RaftId;
   /** Makes a new cluster where the log is fresh; a joiner has none and waits for a snapshot of the leader. */
   readonly bootstrap: { readonly voters: readonly RaftId[] } | undefined;
@@ -32,19 +31,19 @@ export interface OpenOptions {
  * @throws ConsensusError folderInUse, logCorrupt, catalogCorrupt, storage
  */
 export async function openConsensus(options: OpenOptions): Promise<Driver> {
-  const { folder, clock, fatal, raftId: self } = options;
+  const { storage, clock, fatal, raftId: self } = options;
   let failed: (error: Error) => void = fatal;
   const fail: Fatal = (error) => failed(error);
-  const log = await LevelRaftLog.open({ folder: join(folder, "raft"), fatal: fail, bootstrap: confOf(options.bootstrap) });
-  let store: LevelCatalogStore | undefined;
+  const log = await DurableRaftLog.open({ storage, fatal: fail, bootstrap: confOf(options.bootstrap) });
+  let store: DurableCatalog | undefined;
   try {
-    store = await LevelCatalogStore.open({
-      folder: join(folder, "catalog"),
+    store = await DurableCatalog.open({
+      storage,
       clock,
       fatal: fail,
       ...(log.bootstrap === undefined ? {} : { initial: log.bootstrap }),
     });
-    await reconcile(log, store, folder);
+    await reconcile(log, store, storage.place);
     const driver = new Driver({
       self,
       log,

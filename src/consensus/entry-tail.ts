@@ -1,4 +1,4 @@
-import { type Entry, entrySize } from "../../raft/types.ts";
+import { type Entry, entrySize } from "../raft/types.ts";
 
 /** The newest entries of the log in memory, contiguous, bounded by bytes. */
 export class EntryTail {
