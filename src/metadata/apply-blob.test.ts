@@ -172,6 +172,22 @@ test("lease.renew: a link or an untagged manifest that exists; the lease only gr
   expect(scenario.link(A, BLOB)?.lease).toBe(130);
 });
 
+test("lease.renewLinks: those that are there and visible; one that is gone refuses nothing", () => {
+  const scenario = cluster(1);
+  const [hidden, gone] = [digestNamed("hidden"), digestNamed("gone")];
+  scenario.commit(A, BLOB, [1]);
+  scenario.commit(B, BLOB, [1]);
+  scenario.commit(A, hidden, [1]);
+  scenario.put(A, IMAGE, [{ digest: hidden, kind: "blob" }]);
+  scenario.run({ type: "manifest.delete", repository: A, digest: IMAGE });
+  scenario.run({ type: "blob.unlink", repository: A, digest: hidden });
+  scenario.time = 30;
+  expect(scenario.run({ type: "lease.renewLinks", repository: A, digests: [gone, hidden, BLOB] }).refused).toBeUndefined();
+  expect(scenario.link(A, BLOB)?.lease).toBe(130);
+  expect([scenario.link(B, BLOB)?.lease, scenario.link(A, hidden)?.lease]).toEqual([LEASE, LEASE]);
+  expect(scenario.link(A, gone)).toBeUndefined();
+});
+
 test("blob.unlink: refused while a live manifest names the blob, hides the link while the trash does, else takes it away", () => {
   const scenario = cluster(1);
   const unlink = { type: "blob.unlink", repository: A, digest: BLOB } as const;

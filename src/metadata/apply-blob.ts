@@ -1,5 +1,16 @@
 import type { RaftId } from "../core/peer.ts";
-import { isHeld, makeLink, NEW_RECORD, readBlob, readLinkRow, readVisibleLink, removeLink, writeBlob, writeLinkRow } from "./blob-rows.ts";
+import {
+  isHeld,
+  makeLink,
+  NEW_RECORD,
+  readBlob,
+  readLinkRow,
+  readVisibleLink,
+  removeLink,
+  renewLink,
+  writeBlob,
+  writeLinkRow,
+} from "./blob-rows.ts";
 import type { BlobCommand } from "./commands.ts";
 import { ACCEPTED, type Decision, refuse } from "./decision.ts";
 import type { Draft } from "./draft.ts";
@@ -95,6 +106,12 @@ export function unlinkBlob(draft: Draft, context: ApplyContext, command: Of<"blo
   if (link.references > 0) return refuse("referenced", digest);
   if (link.trashed > 0) writeLinkRow(draft, context, repository, digest, { ...readLinkRow(draft, repository, digest), hidden: true });
   else removeLink(draft, context, repository, digest);
+  return ACCEPTED;
+}
+
+/** Looks again at what a scan found; to renew one that is referenced by now does no harm. */
+export function renewLinks(draft: Draft, context: ApplyContext, command: Of<"lease.renewLinks">): Decision {
+  for (const digest of command.digests) renewLink(draft, context, command.repository, digest);
   return ACCEPTED;
 }
 

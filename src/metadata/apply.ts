@@ -1,4 +1,4 @@
-import { addCopy, adoptBlob, commitBlob, dropCopy, evictBlob, linkRemoteBlob, mountBlob, unlinkBlob } from "./apply-blob.ts";
+import { addCopy, adoptBlob, commitBlob, dropCopy, evictBlob, linkRemoteBlob, mountBlob, renewLinks, unlinkBlob } from "./apply-blob.ts";
 import { acknowledgeDeletion, condemnBlob, expireLink, reclaimBlob } from "./apply-collect.ts";
 import { deleteManifest, deleteTag, purgeManifest, putManifest, renewLease, undeleteManifest } from "./apply-manifest.ts";
 import {
@@ -69,6 +69,8 @@ export function decide(draft: Draft, context: ApplyContext, command: Command): D
       return unlinkBlob(draft, context, command);
     case "lease.renew":
       return renewLease(draft, context, command);
+    case "lease.renewLinks":
+      return renewLinks(draft, context, command);
     case "copy.add":
       return addCopy(draft, context, command);
     case "copy.drop":

@@ -2,7 +2,7 @@ import type { Digest } from "../core/digest.ts";
 import type { RaftId } from "../core/peer.ts";
 import type { RepositoryName } from "../core/reference.ts";
 import type { Draft } from "./draft.ts";
-import { blobKey, condemnedKey, holderKey, idleKey, linkedKey, linkKey, unlinkedKey, usageKey, widthKey } from "./keys.ts";
+import { blobKey, condemnedKey, holderKey, idleKey, leaseKey, linkedKey, linkKey, unlinkedKey, usageKey, widthKey } from "./keys.ts";
 import type { ApplyContext } from "./policy.ts";
 import type { BlobRecord, CatalogTime, Link } from "./records.ts";
 import { BLOB, LINK, type LinkRow, USAGE } from "./rows.ts";
@@ -43,7 +43,7 @@ export function readLinkRow(draft: Draft, repository: RepositoryName, digest: Di
 /** Undefined for an absent or hidden one. */
 export function readVisibleLink(draft: Draft, repository: RepositoryName, digest: Digest): LinkRow | undefined {
   const link = readLinkRow(draft, repository, digest);
-  return link.present && !link.hidden ? link : undefined;
+  return isVisible(link) ? link : undefined;
 }
 
 export function isHeld(record: BlobRecord | undefined): record is BlobRecord {
@@ -92,7 +92,7 @@ function addUsage(draft: Draft, id: RaftId, copies: number, sole: number): void 
   else draft.write(USAGE, usageKey(id), next);
 }
 
-/** Writes the row with its place among the idle links; the record's counters are the caller's. */
+/** Writes the row with its places among the idle links and the leases; the record's counters are the caller's. */
 export function writeLinkRow(
   draft: Draft,
   context: ApplyContext,
@@ -105,9 +105,22 @@ export function writeLinkRow(
   const due = next.present && isUnreferenced(next) ? Math.max(next.lease + 1, next.zeroSince + context.policy.graceMs) : undefined;
   if (oldDue !== undefined && oldDue !== due) draft.remove(idleKey(oldDue, repository, digest));
   if (due !== undefined && oldDue !== due) draft.mark(idleKey(due, repository, digest));
-  moveMark(draft, linkedKey(digest, repository), old.present && !old.hidden, next.present && !next.hidden);
+  moveMark(draft, linkedKey(digest, repository), isVisible(old), isVisible(next));
+  moveLease(draft, repository, digest, old, next);
   if (next.present || !isUnreferenced(next)) draft.write(LINK, key, { ...next, due });
   else draft.remove(key);
+}
+
+function moveLease(draft: Draft, repository: RepositoryName, digest: Digest, old: Omit<LinkRow, "due">, next: Omit<LinkRow, "due">): void {
+  const was = isVisible(old) && isUnreferenced(old);
+  const is = isVisible(next) && isUnreferenced(next);
+  if (was && is && old.lease === next.lease) return;
+  if (was) draft.remove(leaseKey(repository, old.lease, digest));
+  if (is) draft.mark(leaseKey(repository, next.lease, digest));
+}
+
+function isVisible(link: Pick<LinkRow, "present" | "hidden">): boolean {
+  return link.present && !link.hidden;
 }
 
 export function isUnreferenced(link: Link): boolean {

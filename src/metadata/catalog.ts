@@ -41,6 +41,8 @@ export interface Catalog {
   referrers(repository: RepositoryName, subject: Digest, after: string, limit: number): Promise<readonly Referrer[]>;
   /** Repositories in which the digest is visible, sorted by bytes; for a mount that names no source. */
   repositoriesLinking(digest: Digest, after: string, limit: number): Promise<readonly RepositoryName[]>;
+  /** Visible links of the repository that no manifest names and whose lease ends before `before`, soonest first. */
+  leasesEnding(repository: RepositoryName, before: CatalogTime, limit: number): Promise<readonly Digest[]>;
   /** Live records with fewer member copies than `copies` allows, for repair; digests strictly after `after`. */
   shortRecords(after: string, limit: number): Promise<readonly Digest[]>;
 }

@@ -1,7 +1,7 @@
 import { parseDigest } from "../core/digest.ts";
 import { parsePeerId } from "../core/peer.ts";
 import { parseRepositoryName, parseTag } from "../core/reference.ts";
-import type { Command } from "./commands.ts";
+import { type Command, RENEWED_LINKS_MAX } from "./commands.ts";
 
 type Check = (value: unknown) => boolean;
 type Shape = Readonly<Record<string, Check>>;
@@ -96,6 +96,7 @@ const SHAPES: { readonly [T in Command["type"]]: Shape } = {
   "blob.mount": { source: repository, target: repository, digest },
   "blob.unlink": named,
   "lease.renew": named,
+  "lease.renewLinks": { repository, digests: list(digest, RENEWED_LINKS_MAX) },
   "copy.add": { digest, copy: positive, deadline: time, commitId: text(128) },
   "copy.drop": { digest, copy: positive, bad: flag },
   "cache.evict": { digest },

@@ -7,6 +7,9 @@ import type { CatalogTime, Durability, Edge } from "./records.ts";
 /** The highest command schema that this program can propose and apply. */
 export const COMMAND_VERSION = 1;
 
+/** Links that one `lease.renewLinks` may name, so that an entry stays small work. */
+export const RENEWED_LINKS_MAX = 256;
+
 export interface MemberFacts {
   readonly peerId: PeerId;
   readonly name: string;
@@ -74,6 +77,8 @@ export type BlobCommand =
   | { readonly type: "blob.unlink"; readonly repository: RepositoryName; readonly digest: Digest }
   /** Renews the lease of a link, or of an untagged manifest. */
   | { readonly type: "lease.renew"; readonly repository: RepositoryName; readonly digest: Digest }
+  /** Renews the leases of these links of a repository into which an upload runs; those that are gone are passed over. */
+  | { readonly type: "lease.renewLinks"; readonly repository: RepositoryName; readonly digests: readonly Digest[] }
   | { readonly type: "copy.add"; readonly digest: Digest; readonly copy: RaftId; readonly deadline: CatalogTime; readonly commitId: string }
   | { readonly type: "copy.drop"; readonly digest: Digest; readonly copy: RaftId; readonly bad: boolean }
   | { readonly type: "cache.evict"; readonly digest: Digest };

@@ -65,6 +65,8 @@ function deriveLinks(rows: Rows, out: Map<string, string>): void {
     if (link.due !== undefined) out.set(`gc/idle/${String(link.due).padStart(16, "0")}\0${repository}\0${digest}`, "marked");
     if ((link.due !== undefined) !== (link.present && link.references + link.trashed === 0)) out.set(`due of ${rest}`, "wrong");
     if (!link.present) continue;
+    if (!link.hidden && link.references + link.trashed === 0)
+      out.set(`lease/${repository}\0${String(link.lease).padStart(16, "0")}\0${digest}`, "marked");
     if (!link.hidden) out.set(`linked/${digest}\0${repository}`, "marked");
     const count = links.get(digest) ?? { links: 0, sourced: 0 };
     links.set(digest, { links: count.links + 1, sourced: count.sourced + Number(link.source !== undefined) });
@@ -111,7 +113,7 @@ function deriveRepositories(rows: Rows, out: Map<string, string>): void {
   for (const [repository, count] of counts) out.set(`repository ${repository}`, JSON.stringify(count));
 }
 
-const INDEXES = ["gc/idle/", "gc/unlinked/", "gc/condemned/", "gc/trash/", "holder/", "width/", "referrer/", "linked/"];
+const INDEXES = ["gc/idle/", "gc/unlinked/", "gc/condemned/", "gc/trash/", "holder/", "width/", "referrer/", "linked/", "lease/"];
 
 function collectStored(rows: Rows, out: Map<string, string>): void {
   for (const prefix of INDEXES) for (const [rest] of under(rows, prefix)) out.set(`${prefix}${rest}`, "marked");

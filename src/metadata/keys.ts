@@ -27,6 +27,7 @@ import type { CatalogTime } from "./records.ts";
 //   holder/<id> NUL <digest>                    live records that list the copy, also after the member was removed
 //   width/<copies> NUL <digest>                 live records by their number of copies when last written
 //   linked/<digest> NUL <repository>            repositories in which a link shows the digest
+//   lease/<repository> NUL <lease> NUL <digest>  visible links without references, by the end of their lease: what an upload there renews
 //   gc/idle/<due> NUL <repository> NUL <digest> links without references, by the time from which gc.unlink may take them
 //   gc/unlinked/<digest>                        records without a link
 //   gc/condemned/<digest>                       condemned records
@@ -69,6 +70,14 @@ export const widthPrefix = (copies: number): string => `width/${padded(copies)}$
 export const widthKey = (copies: number, digest: Digest): string => `${widthPrefix(copies)}${digest}`;
 export const linkedPrefix = (digest: Digest): string => `linked/${digest}${NUL}`;
 export const linkedKey = (digest: Digest, repository: RepositoryName): string => `${linkedPrefix(digest)}${repository}`;
+export const leasePrefix = (repository: RepositoryName): string => `lease/${repository}${NUL}`;
+export const leaseKey = (repository: RepositoryName, lease: CatalogTime, digest: Digest): string =>
+  `${leasePrefix(repository)}${padded(lease)}${NUL}${digest}`;
+/** What follows the prefix in the key of a lease. */
+export function parseLeaseRest(rest: string): { readonly lease: CatalogTime; readonly digest: Digest } {
+  const [lease = "", digest = ""] = rest.split(NUL);
+  return { lease: Number(lease), digest: digest as Digest };
+}
 export const idleKey = (due: CatalogTime, repository: RepositoryName, digest: Digest): string =>
   `gc/idle/${padded(due)}${NUL}${repository}${NUL}${digest}`;
 export const unlinkedKey = (digest: Digest): string => `gc/unlinked/${digest}`;

@@ -24,7 +24,7 @@ export const SMALL_POLICY: Policy = {
   allowsAdoption: (repository) => repository === "p",
 };
 
-const REPOSITORIES = ["a", "a/b", "p"] as RepositoryName[];
+export const REPOSITORIES = ["a", "a/b", "p"] as RepositoryName[];
 const BLOBS = ["x", "y", "z"].map(digestNamed);
 const TAGS = ["v1", "v2"] as Tag[];
 const [X = digestNamed("x"), Y = digestNamed("y")] = BLOBS;
@@ -74,6 +74,7 @@ const COMMANDS: readonly (readonly [weight: number, make: Make])[] = [
   [2, (pick) => ({ type: "blob.mount", source: pick(REPOSITORIES), target: pick(REPOSITORIES), digest: pick(BLOBS) })],
   [1, (pick) => ({ type: "blob.unlink", ...named(pick) })],
   [1, (pick) => ({ type: "lease.renew", repository: pick(REPOSITORIES), digest: pick([...BLOBS, ...MANIFESTS]) })],
+  [1, (pick) => ({ type: "lease.renewLinks", repository: pick(REPOSITORIES), digests: pick([BLOBS, BLOBS.slice(1)]) })],
   [2, (pick, store) => ({ type: "copy.add", digest: pick(BLOBS), copy: pick(ids(store)), deadline: timeOf(store) + 1, commitId: "c" })],
   [1, (pick, store) => ({ type: "copy.drop", digest: pick(BLOBS), copy: pick(ids(store)), bad: pick([true, false]) })],
   [1, (pick) => ({ type: "cache.evict", digest: pick(BLOBS) })],

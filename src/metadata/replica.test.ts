@@ -1,12 +1,16 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import type { RepositoryName } from "../core/reference.ts";
 import { applyEntry } from "./apply-entry.ts";
 import { disagreements } from "./derived-rows.ts";
 import { Draft } from "./draft.ts";
 import { decodeEntry, encodeEnvelope, stampEntry } from "./entry.ts";
 import { MemoryStore } from "./memory-store.ts";
-import { DRAWS, makeLog, type RandomLog, SMALL_POLICY } from "./random-log.ts";
+import { DRAWS, makeLog, type RandomLog, REPOSITORIES, SMALL_POLICY } from "./random-log.ts";
+import type { CatalogTime } from "./records.ts";
+import { LINK } from "./rows.ts";
 import { readSnapshot, snapshotChunks } from "./snapshot.ts";
+import { createCatalog } from "./store-catalog.ts";
 
 const RUNS = { numRuns: 80, seed: 7 };
 
@@ -48,7 +52,7 @@ test("random logs accept every kind of command, so that nothing below passes bec
   expect([...accepted].sort()).toEqual(
     [
       ...["blob.adopt", "blob.commit", "blob.mount", "blob.remote", "blob.unlink", "cache.evict", "clock.tick", "cluster.init"],
-      ...["copy.add", "copy.drop", "gc.condemn", "gc.deleted", "gc.reclaim", "gc.unlink", "lease.renew"],
+      ...["copy.add", "copy.drop", "gc.condemn", "gc.deleted", "gc.reclaim", "gc.unlink", "lease.renew", "lease.renewLinks"],
       ...["manifest.delete", "manifest.purge", "manifest.put", "manifest.undelete", "member.add", "member.remove", "member.state"],
       ...["session.open", "tag.delete", "token.create"],
     ].sort(),
@@ -67,6 +71,41 @@ test("counters and indexes agree with the records after every command of a rando
     }),
     RUNS,
   );
+});
+
+/** What the index of leases must answer, from a look at every link. */
+function endingLeases(store: MemoryStore, repository: RepositoryName, before: CatalogTime): readonly string[] {
+  const prefix = `link/${repository}\0`;
+  return store
+    .entries()
+    .filter(([key]) => key.startsWith(prefix))
+    .map(([key, value]) => ({ digest: key.slice(prefix.length), link: LINK.decode(value) }))
+    .filter(({ link }) => link.present && !link.hidden && link.references + link.trashed === 0 && link.lease < before)
+    .sort((a, b) => a.link.lease - b.link.lease || (a.digest < b.digest ? -1 : 1))
+    .map(({ digest }) => digest);
+}
+
+test("G5: the index of leases names the unreferenced links of a repository as a look at every link does, at any time of a random log", async () => {
+  let named = 0;
+  await fc.assert(
+    fc.asyncProperty(DRAWS, fc.integer({ min: 0, max: 8 }), async (draws, ahead) => {
+      const log = makeLog(draws);
+      const store = new MemoryStore();
+      const catalog = createCatalog(store, { policy: SMALL_POLICY });
+      for (let index = 1; index <= log.entries.length; index += 1) {
+        const { changes } = applyEntry(store, index, log.entries[index - 1] ?? new Uint8Array(), SMALL_POLICY);
+        store.write(changes);
+        catalog.changed(changes.map(({ key }) => key));
+        for (const repository of REPOSITORIES) {
+          const expected = endingLeases(store, repository, catalog.time() + ahead);
+          named += expected.length;
+          expect(await catalog.leasesEnding(repository, catalog.time() + ahead, 2)).toEqual(expected.slice(0, 2));
+        }
+      }
+    }),
+    { numRuns: 40, seed: 7 },
+  );
+  expect(named).toBeGreaterThan(0);
 });
 
 test("two replicas have the same bytes, one entry a batch or many", () => {

@@ -10,11 +10,13 @@ import {
   contentKey,
   HEAD_KEY,
   holderPrefix,
+  leasePrefix,
   linkedPrefix,
   linkKey,
   MEMBER_PREFIX,
   manifestKey,
   memberKey,
+  parseLeaseRest,
   REPOSITORY_PREFIX,
   ROSTER_KEY,
   referrerPrefix,
@@ -234,6 +236,12 @@ class StoreCatalog implements AppliedCatalog {
       const { mediaType, sizeBytes, artifactType, annotations } = REFERRER.decode(value);
       return { digest: key.slice(prefix.length) as Digest, mediaType, sizeBytes, artifactType, annotations };
     });
+  }
+
+  async leasesEnding(repository: RepositoryName, before: CatalogTime, limit: number): Promise<readonly Digest[]> {
+    const prefix = leasePrefix(repository);
+    const rows = await this.#scan(prefix, "", limit);
+    return rows.map(([key]) => parseLeaseRest(key.slice(prefix.length))).flatMap(({ lease, digest }) => (lease < before ? digest : []));
   }
 
   /** Records of too few copies stand in the index by their number; those that a removal struck, under the removed member. */

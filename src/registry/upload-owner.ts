@@ -6,6 +6,7 @@ import { assertWritable } from "./freshness.ts";
 import { assertSameDigest, commitUpload, type FinishedUpload } from "./push.ts";
 import type { Caller } from "./registry.ts";
 import { newLocalId, unknownUpload } from "./upload-id.ts";
+import { UploadLeases } from "./upload-leases.ts";
 
 /** One chunk for a session of this node. */
 export interface OwnChunk {
@@ -28,15 +29,18 @@ const NEVER: AbortSignal = new AbortController().signal;
 /** The sessions that live on this node; the binding of each is checked here, whichever node was asked. */
 export class UploadOwner {
   readonly #context: Context;
+  readonly #leases: UploadLeases;
   /** Sessions whose bytes are complete and checked, and whose commit is not answered yet. */
   readonly #finishing = new Map<string, Finishing>();
 
   constructor(context: Context) {
     this.#context = context;
+    this.#leases = new UploadLeases(context);
   }
 
   async start(caller: Caller, repository: RepositoryName, algorithm: DigestAlgorithm): Promise<UploadStatus> {
     assertWritable(this.#context.consensus);
+    this.#leases.progressed(repository);
     return this.#context.uploads.create(newLocalId(this.#context.random), { repository, principal: caller.principal, algorithm });
   }
 
@@ -55,7 +59,8 @@ export class UploadOwner {
 
   async append(caller: Caller, chunk: OwnChunk, signal: AbortSignal): Promise<number> {
     await this.#bound(caller, chunk.repository, chunk.local);
-    return (await this.#context.uploads.append(chunk.local, partOf(chunk), chunk.body, signal)).offset;
+    const body = this.#leases.watch(chunk.repository, chunk.body);
+    return (await this.#context.uploads.append(chunk.local, partOf(chunk), body, signal)).offset;
   }
 
   /**
@@ -74,7 +79,8 @@ export class UploadOwner {
     let sizeBytes = status.offset;
     if (known === undefined) {
       assertWritable(this.#context.consensus);
-      sizeBytes = (await this.#context.uploads.append(chunk.local, { ...partOf(chunk), last: true }, chunk.body, signal)).offset;
+      const body = this.#leases.watch(chunk.repository, chunk.body);
+      sizeBytes = (await this.#context.uploads.append(chunk.local, { ...partOf(chunk), last: true }, body, signal)).offset;
     }
     const finishing: Finishing = { digest, work: undefined };
     finishing.work = this.#commit(caller, { repository: chunk.repository, id: chunk.local, digest, sizeBytes }, finishing);
