@@ -253,3 +253,19 @@ test("a newcomer that retries after a crash is answered with its id again, and t
   expect(log.next({ ...add, member: factsOf(2) }, session).outcome.refused).toBe("tokenSpent");
   expect(log.catalog.members().map(({ peerId }) => peerId)).toEqual([peerOf(0), peerOf(1)]);
 });
+
+test("a session is refused to a start of a member that a later one has followed, or of which a copied disk made two", () => {
+  const log = new Log();
+  log.send(INIT);
+  const open = (incarnation: number, digit: string, raftId = 1) =>
+    log.send({ type: "session.open", raftId, boot: { incarnation, nonce: digit.repeat(16) } }).outcome;
+  expect(open(3, "a").refused).toBeUndefined();
+  expect(open(2, "b").refused).toBe("incarnation");
+  expect(open(3, "b").refused).toBe("incarnation");
+  expect(open(3, "a").refused).toBeUndefined();
+  expect(open(5, "c").refused).toBeUndefined();
+  expect(open(4, "d").refused).toBe("incarnation");
+  // One of an older program says nothing of its start, and changes nothing of what is known.
+  expect(log.send({ type: "session.open", raftId: 1 }).outcome.refused).toBeUndefined();
+  expect(open(3, "a").refused).toBe("incarnation");
+});

@@ -2,7 +2,7 @@ import type { RaftId } from "../core/peer.ts";
 import type { ClusterCommand, MemberCommand, MemberFacts } from "./commands.ts";
 import { ACCEPTED, type Decision, refuse } from "./decision.ts";
 import type { Draft } from "./draft.ts";
-import { CLUSTER_KEY, memberKey, peerKey, ROSTER_KEY, tokenKey, usageKey } from "./keys.ts";
+import { bootKey, CLUSTER_KEY, memberKey, peerKey, ROSTER_KEY, tokenKey, usageKey } from "./keys.ts";
 import { readRoster } from "./membership.ts";
 import type { ApplyContext } from "./policy.ts";
 import type { Member } from "./records.ts";
@@ -89,6 +89,7 @@ export function removeMember(draft: Draft, command: Of<"member.remove">): Decisi
   const sole = draft.read(USAGE, usageKey(raftId))?.sole ?? 0;
   if (sole > 0 && command.lost !== true) return refuse("count");
   draft.remove(memberKey(raftId));
+  draft.remove(bootKey(raftId));
   draft.write(ROSTER, ROSTER_KEY, {
     seats: roster.seats.filter((one) => one.id !== raftId),
     removed: [...roster.removed, raftId],

@@ -1,11 +1,13 @@
+import type { RaftId } from "../core/peer.ts";
 import type { ClusterCommand } from "./commands.ts";
 import { type Decision, refuse } from "./decision.ts";
-import type { Draft } from "./draft.ts";
-import { outcomeKey, SESSIONS_KEY, sessionKey } from "./keys.ts";
+import { type Draft, readRow } from "./draft.ts";
+import { bootKey, outcomeKey, SESSIONS_KEY, sessionKey } from "./keys.ts";
 import { isMember, readRoster } from "./membership.ts";
 import type { ApplyContext } from "./policy.ts";
-import type { CatalogTime } from "./records.ts";
-import { SESSION, SESSIONS, type Session } from "./rows.ts";
+import { type BootId, type CatalogTime, isOutdated } from "./records.ts";
+import { BOOT, SESSION, SESSIONS, type Session } from "./rows.ts";
+import type { View } from "./view.ts";
 
 /** Outcomes kept for one session: a proposer has at most so many commands unanswered. */
 export const SESSION_WINDOW = 1_024;
@@ -14,8 +16,13 @@ const SESSIONS_OF_MEMBER_MAX = 8;
 
 /** The session is the index of its entry. Those whose time has passed are cleared away here, since nothing else has to look at them. */
 export function openSession(draft: Draft, context: ApplyContext, command: Extract<ClusterCommand, { type: "session.open" }>): Decision {
-  const { raftId } = command;
+  const { raftId, boot } = command;
   if (!isMember(readRoster(draft), raftId)) return refuse("unknown");
+  if (boot !== undefined) {
+    const newest = readBoot(draft, raftId);
+    if (newest !== undefined && isOutdated(boot, newest)) return refuse("incarnation");
+    draft.write(BOOT, bootKey(raftId), boot);
+  }
   const ids = draft.read(SESSIONS, SESSIONS_KEY)?.ids ?? [];
   const kept: number[] = [];
   let ofMember = 0;
@@ -28,6 +35,11 @@ export function openSession(draft: Draft, context: ApplyContext, command: Extrac
   draft.write(SESSIONS, SESSIONS_KEY, { ids: [...kept.reverse(), context.index] });
   draft.write(SESSION, sessionKey(context.index), { raftId, seenAt: context.time, lowest: 0, highest: -1 });
   return { value: context.index };
+}
+
+/** The newest start of a member that has opened a session. */
+export function readBoot(view: View, raftId: RaftId): BootId | undefined {
+  return readRow(view, BOOT, bootKey(raftId));
 }
 
 /** Undefined for one that never was, or has been idle for too long. */

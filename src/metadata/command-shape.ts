@@ -7,6 +7,7 @@ type Check = (value: unknown) => boolean;
 type Shape = Readonly<Record<string, Check>>;
 
 const HEX_32 = /^[0-9a-f]{64}$/;
+const HEX_16 = /^[0-9a-f]{16}$/;
 const TOKEN_ID = /^[A-Za-z0-9_-]{1,64}$/;
 const TAGS_MAX = 1_000;
 
@@ -19,6 +20,7 @@ const digest: Check = (value) => typeof value === "string" && parseDigest(value)
 const repository: Check = (value) => typeof value === "string" && parseRepositoryName(value) !== undefined;
 const tag: Check = (value) => typeof value === "string" && parseTag(value) !== undefined;
 const root: Check = (value) => typeof value === "string" && HEX_32.test(value);
+const nonce: Check = (value) => typeof value === "string" && HEX_16.test(value);
 const tokenId: Check = (value) => typeof value === "string" && TOKEN_ID.test(value);
 const peerId: Check = (value) => typeof value === "string" && parsePeerId(value) !== undefined;
 const expected: Check = (value) => value === "*" || digest(value);
@@ -75,7 +77,7 @@ const SHAPES: { readonly [T in Command["type"]]: Shape } = {
     durability: optional(fields({ copies: positive, acks: positive })),
   },
   "cluster.raise": { version: positive },
-  "session.open": { raftId: positive },
+  "session.open": { raftId: positive, boot: optional(fields({ incarnation: positive, nonce })) },
   "clock.tick": {},
   "member.add": { member, token: fields({ id: tokenId, hash: bytes(64) }) },
   "member.update": { raftId: positive, member },

@@ -2,7 +2,7 @@ import type { Digest } from "../core/digest.ts";
 import type { PeerId, RaftId } from "../core/peer.ts";
 import type { PieceHash } from "../core/pieces.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
-import type { CatalogTime, Durability, Edge } from "./records.ts";
+import type { BootId, CatalogTime, Durability, Edge } from "./records.ts";
 
 /** The highest command schema that this program can propose and apply. */
 export const COMMAND_VERSION = 1;
@@ -29,8 +29,8 @@ export type ClusterCommand =
       readonly durability?: Durability;
     }
   | { readonly type: "cluster.raise"; readonly version: number }
-  /** The outcome's `value` is the session: the index of this entry. */
-  | { readonly type: "session.open"; readonly raftId: RaftId }
+  /** The outcome's `value` is the session: the index of this entry. Refused `incarnation` where a later start of the member is known. */
+  | { readonly type: "session.open"; readonly raftId: RaftId; readonly boot?: BootId }
   /** Moves catalog time while nothing else is proposed. */
   | { readonly type: "clock.tick" };
 
@@ -129,6 +129,7 @@ export type Refusal =
   | "count" // a drop would leave too few copies
   | "stale" // gc: of an earlier condemning
   | "tokenSpent" // unknown, used up, expired or revoked join token
+  | "incarnation" // session.open: of a start that is not the member's newest
   | "session" // unknown session: never applied blindly
   | "version"; // newer than `cluster.version`
 

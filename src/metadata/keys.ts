@@ -13,6 +13,7 @@ import type { CatalogTime } from "./records.ts";
 //   peer/<peer id>                              the raft id of a peer, kept after its removal: an identity never comes back
 //   usage/<id>                                  how many copies a member holds, and how many records have no other
 //   token/<token id>                            join token
+//   boot/<id>                                   the newest start of a member that the catalog knows
 //   sessions, session/<id>                      ids of the open sessions; session (G8)
 //   outcome/<session>/<sequence>                outcome kept for a retry
 //   blob/<digest>                               blob record
@@ -51,6 +52,7 @@ export const memberKey = (id: RaftId): string => `${MEMBER_PREFIX}${padded(id)}`
 export const peerKey = (peerId: PeerId): string => `peer/${peerId}`;
 export const usageKey = (id: RaftId): string => `usage/${padded(id)}`;
 export const tokenKey = (id: string): string => `token/${id}`;
+export const bootKey = (id: RaftId): string => `boot/${padded(id)}`;
 export const sessionKey = (session: number): string => `session/${padded(session)}`;
 export const outcomeKey = (session: number, sequence: number): string => `outcome/${padded(session)}/${padded(sequence)}`;
 export const blobKey = (digest: Digest): string => `blob/${digest}`;

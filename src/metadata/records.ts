@@ -23,6 +23,19 @@ export interface ClusterRecord {
   readonly durability?: Durability | undefined;
 }
 
+/** One start of a node. */
+export interface BootId {
+  /** Its log counts its starts: one more each time, on stable storage before the node says anything. */
+  readonly incarnation: number;
+  /** Random, 16 hex digits: two runs that a copied disk gave the same number are told apart. */
+  readonly nonce: string;
+}
+
+/** Whether `boot` came before `known`, or stands in its place: a disk that was put back or copied. Both are of one member. */
+export function isOutdated(boot: BootId, known: BootId): boolean {
+  return boot.incarnation < known.incarnation || (boot.incarnation === known.incarnation && boot.nonce !== known.nonce);
+}
+
 export interface Member {
   readonly raftId: RaftId;
   readonly peerId: PeerId;

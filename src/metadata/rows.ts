@@ -4,6 +4,7 @@ import type { Tag } from "../core/reference.ts";
 import type { Outcome } from "./commands.ts";
 import type {
   BlobRecord,
+  BootId,
   CatalogTime,
   ClusterRecord,
   JoinTokenRecord,
@@ -98,6 +99,7 @@ export const MEMBER = row<Member>(["raftId", "peerId", "name", "zone", "capacity
 export const PEER = row<{ readonly raftId: RaftId }>(["raftId"]);
 export const USAGE = row<Usage>(["copies", "sole"]);
 export const TOKEN = row<JoinTokenRecord>(["id", "hash", "usesLeft", "expiresAt"]);
+export const BOOT = row<BootId>(["incarnation", "nonce"]);
 export const SESSIONS = row<{ readonly ids: readonly number[] }>(["ids"]);
 export const SESSION = row<Session>(["raftId", "seenAt", "lowest", "highest"]);
 export const OUTCOME = row<Outcome>(["index", "refused", "digest", "value"]);

@@ -16,6 +16,7 @@ const ERRORS = {
   count: ["CONFLICT", "too few copies would be left"],
   stale: ["CONFLICT", "the state has moved on"],
   tokenSpent: ["DENIED", "the token is unknown, used up, expired or revoked"],
+  incarnation: ["UNAVAILABLE", "this node is not the one that the cluster knows; send the request to another"],
   session: ["UNAVAILABLE", "this node is about to open a new session; send the request again"],
   version: ["UNAVAILABLE", "the cluster is not raised to this version yet; send the request again when it is"],
 } satisfies Record<Exclude<Refusal, "unknown">, readonly [OciCode, string]>;
