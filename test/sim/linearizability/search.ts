@@ -25,7 +25,7 @@ export interface Furthest<State> {
  * Looks for an order of one part's operations that keeps to time and model: depth first, with a memory of the configurations that led nowhere
  * (Wing & Gong's search, Lowe's memory). Two shortcuts spare most of the work, and neither loses an answer:
  * - A legal read is placed at once. In any order that works it can be moved up to here, for it changes nothing.
- * - An operation without an answer is tried after the others, and never where it would change nothing: to leave it open allows as much.
+ * - An operation without an answer is tried after the others, and one that brought nothing is not worth a look: see `Configurations`.
  */
 export class Search<State, Input, Output extends NonNullable<unknown> | null> {
   readonly #model: Model<State, Input, Output>;
@@ -33,9 +33,11 @@ export class Search<State, Input, Output extends NonNullable<unknown> | null> {
   readonly #timeline: Timeline;
   readonly #seen: Configurations;
   readonly #readOnly: readonly boolean[];
-  /** The set of placed operations, and a hash of it that changes by one XOR with each. */
-  readonly #bits: Uint32Array;
+  /** The set of placed operations, and a hash of the answered ones among them that changes by one XOR with each. */
+  readonly #placed: Uint32Array;
   #hash = 0;
+  /** Each operation's bit in that set: the answered ones first, the others from the next word on. */
+  readonly #bits: readonly number[];
   readonly #order: Placed[] = [];
   /** Each state that came up; its number stands for it. */
   readonly #states: State[] = [];
@@ -54,12 +56,16 @@ export class Search<State, Input, Output extends NonNullable<unknown> | null> {
     this.#model = model;
     this.#history = history;
     this.#timeline = new Timeline(history);
-    const words = Math.ceil(history.length / WORD_BITS);
-    this.#seen = new Configurations(words);
-    this.#bits = new Uint32Array(words);
+    this.#missing = history.length - this.#timeline.pending.length;
+    const answeredWords = Math.ceil(this.#missing / WORD_BITS);
+    const pendingWords = Math.ceil(this.#timeline.pending.length / WORD_BITS);
+    this.#seen = new Configurations(answeredWords, pendingWords);
+    this.#placed = new Uint32Array(answeredWords + pendingWords);
+    let answered = 0;
+    let pending = answeredWords * WORD_BITS;
+    this.#bits = history.map(({ returned }) => (returned === undefined ? pending++ : answered++));
     this.#readOnly = history.map(({ input }) => model.isReadOnly?.(input) ?? false);
     this.#state = this.#numberOf(model.init);
-    this.#missing = history.length - this.#timeline.pending.length;
   }
 
   /** Different configurations that the search came to. */
@@ -113,10 +119,9 @@ export class Search<State, Input, Output extends NonNullable<unknown> | null> {
   #place(operation: number): boolean {
     const next = this.#step(operation);
     if (next === undefined) return false;
-    if (next === this.#state && this.#history[operation]!.returned === undefined) return false;
     this.#push(operation, next, false);
     this.#placeReads();
-    if (this.#seen.add(this.#bits, this.#hash, this.#state)) return true;
+    if (this.#seen.add(this.#placed, this.#hash, this.#state)) return true;
     this.#takeBack();
     return false;
   }
@@ -164,12 +169,14 @@ export class Search<State, Input, Output extends NonNullable<unknown> | null> {
   }
 
   #flip(operation: number): void {
-    this.#bits[operation >>> 5]! ^= 1 << (operation & 31);
-    this.#hash ^= mix(operation + 1);
+    const bit = this.#bits[operation]!;
+    this.#placed[bit >>> 5]! ^= 1 << (bit & 31);
+    if (this.#history[operation]!.returned !== undefined) this.#hash ^= mix(bit + 1);
   }
 
   #isPlaced(operation: number): boolean {
-    return ((this.#bits[operation >>> 5]! >>> (operation & 31)) & 1) === 1;
+    const bit = this.#bits[operation]!;
+    return ((this.#placed[bit >>> 5]! >>> (bit & 31)) & 1) === 1;
   }
 
   #numberOf(state: State): number {
