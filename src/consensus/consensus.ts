@@ -30,6 +30,8 @@ export interface Consensus {
   onApplied(listener: (applied: Applied) => void): () => void;
   /** Called when the catalog's batches up to `index` are on stable storage. */
   onSynced(listener: (index: number) => void): () => void;
+  /** Called when a snapshot has replaced the catalog: `onApplied` says nothing of what it brought. */
+  onInstalled(listener: (index: number) => void): () => void;
 }
 
 export interface Applied {

@@ -27,6 +27,8 @@ export class MemoryConsensus implements Consensus {
   stampMs = 0;
   readonly #applied = new Set<(applied: Applied) => void>();
   readonly #synced = new Set<(index: number) => void>();
+  readonly #installed = new Set<(index: number) => void>();
+  #bySnapshot = false;
   #index = 1;
   #session: number | undefined;
   #sequence = 0;
@@ -91,6 +93,20 @@ export class MemoryConsensus implements Consensus {
     return () => this.#synced.delete(listener);
   }
 
+  onInstalled(listener: (index: number) => void): () => void {
+    this.#installed.add(listener);
+    return () => this.#installed.delete(listener);
+  }
+
+  /** What `work` proposes comes as a snapshot brings it: its outcomes are not heard, and the state is there at once at the end. */
+  async bySnapshot(work: () => Promise<void>): Promise<void> {
+    this.#bySnapshot = true;
+    await work();
+    this.#bySnapshot = false;
+    for (const listener of this.#synced) listener(this.#index);
+    for (const listener of this.#installed) listener(this.#index);
+  }
+
   #apply(command: Command, session: number, sequence: number, principal: string | undefined): Outcome {
     const index = this.#index + 1;
     const envelope = encodeEnvelope({ v: COMMAND_VERSION, session, sequence, lowest: sequence, principal, command });
@@ -100,6 +116,7 @@ export class MemoryConsensus implements Consensus {
     this.#index = index;
     this.store.write(applied.changes);
     this.catalog.changed(applied.changes.map(({ key }) => key));
+    if (this.#bySnapshot) return applied.outcome;
     for (const listener of this.#applied) listener({ index, command: applied.command, outcome: applied.outcome });
     for (const listener of this.#synced) listener(index);
     return applied.outcome;

@@ -7,6 +7,7 @@ import { callAdmin } from "../cli/admin-client.ts";
 import { STATUS_PATH } from "../cli/status.ts";
 import { createToken } from "../cli/token.ts";
 import { loadConfig } from "../config/load.ts";
+import { type Clock, systemClock } from "../core/clock.ts";
 import { silentLog } from "../core/log.ts";
 import { OCI_MANIFEST } from "../core/media-types.ts";
 import type { ClusterStatus } from "../http/admin.ts";
@@ -26,12 +27,15 @@ afterEach(async () => {
 const BOOTSTRAP: Entry = { bootstrap: true, join: undefined, token: undefined };
 const RESTART: Entry = { bootstrap: false, join: undefined, token: undefined };
 
-async function start(name: string, entry: Entry): Promise<RunningNode> {
+/** The machine's, on which the repair's passes never come due: only events begin one. */
+const PASSLESS: Clock = { ...systemClock, every: (ms, run) => (ms === 30_000 ? () => undefined : systemClock.every(ms, run)) };
+
+async function start(name: string, entry: Entry, clock = systemClock): Promise<RunningNode> {
   const flags = { data: join(folder, name), "node.name": name, "http.listen": "127.0.0.1:0", "p2p.listen": "127.0.0.1:0" };
   const fatal = (error: Error): void => {
     throw error;
   };
-  const node = await startNode({ config: loadConfig({ flags }), entry, log: silentLog, fatal });
+  const node = await startNode({ config: loadConfig({ flags }), entry, log: silentLog, fatal, clock });
   running.push(node);
   return node;
 }
@@ -87,9 +91,14 @@ async function status(node: RunningNode): Promise<ClusterStatus> {
   return (await callAdmin({ socket: node.adminSocket }, "GET", STATUS_PATH)) as ClusterStatus;
 }
 
-async function grow(name: string, through: RunningNode): Promise<RunningNode> {
+async function grow(name: string, through: RunningNode, clock = systemClock): Promise<RunningNode> {
   const { token, join: addresses } = await createToken({ socket: through.adminSocket }, { uses: 1, ttl: "1h" });
-  return start(name, { bootstrap: false, join: addresses[0], token });
+  return start(name, { bootstrap: false, join: addresses[0], token }, clock);
+}
+
+/** Asks again until the cluster says that no blob is short of copies. */
+async function untilNoneShort(node: RunningNode): Promise<void> {
+  while ((await status(node)).warnings.some((warning) => warning.includes("fewer copies")));
 }
 
 test("a node that makes a cluster takes a push, and has it after a restart", async () => {
@@ -139,6 +148,19 @@ test("G2, G4: what is pushed through one node of three is pulled through the oth
     ["c", true],
   ]);
   expect(["a", "b", "c"]).toContain(seen.leader);
+});
+
+test("G1: what was pushed while a member was away is copied to it when it is connected again, before the repair looks by itself", async () => {
+  const a = await start("a", BOOTSTRAP, PASSLESS);
+  const b = await grow("b", a, PASSLESS);
+  const c = await grow("c", b, PASSLESS);
+  await push(a, "team/app", "v1");
+  await untilNoneShort(a);
+  await stop(c);
+  await push(a, "team/app", "v2");
+  expect((await status(a)).warnings).toContainEqual(expect.stringContaining("fewer copies"));
+  await start("c", RESTART, PASSLESS);
+  await untilNoneShort(a);
 });
 
 test("a join token that is used up, or of another cluster, lets nobody in", async () => {

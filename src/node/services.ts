@@ -1,3 +1,4 @@
+import type { Libp2pEvents } from "@libp2p/interface";
 import { type DiskBlobStore, openDiskStore } from "../blobs/disk/blob-store.ts";
 import { HashPool } from "../blobs/disk/hash-pool.ts";
 import { openDiskUploads } from "../blobs/disk/uploads.ts";
@@ -5,6 +6,7 @@ import type { Config } from "../config/settings.ts";
 import type { Driver } from "../consensus/driver.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
+import { parsePeerId } from "../core/peer.ts";
 import type { Random } from "../core/random.ts";
 import { projectOf } from "../core/reference.ts";
 import type { Exchange } from "../exchange/exchange.ts";
@@ -20,6 +22,7 @@ import { startExpiring } from "../upkeep/expire.ts";
 import { keepMembers } from "../upkeep/members.ts";
 import { Repair } from "../upkeep/repair.ts";
 import { startSettling } from "../upkeep/settle.ts";
+import { startSweeping } from "../upkeep/sweep.ts";
 import { createAdmin } from "./admin.ts";
 import { placeAdminSocket } from "./admin-socket.ts";
 import { publicKeyOf } from "./bootstrap.ts";
@@ -139,6 +142,11 @@ async function openStorage(base: Foundation, self: { peerId: MemberFacts["peerId
     settling.stop();
     await settling.idle();
   });
+  const sweeping = startSweeping({ consensus, blobs, clock, log: upkeepLog });
+  stack.defer(async () => {
+    sweeping.stop();
+    await sweeping.idle();
+  });
   const started = new Repair({
     consensus,
     exchange,
@@ -156,7 +164,18 @@ async function openStorage(base: Foundation, self: { peerId: MemberFacts["peerId
     started.stop();
     await started.idle();
   });
+  stack.defer(onMemberConnected(host, () => started.peerConnected()));
   return { blobs, exchange, repair: started };
+}
+
+/** @returns ends it */
+function onMemberConnected(host: Host, run: () => void): () => void {
+  const hear = ({ detail }: Libp2pEvents["peer:connect"]): void => {
+    const peer = parsePeerId(detail.toString());
+    if (peer !== undefined && host.isMember(peer)) run();
+  };
+  host.node.addEventListener("peer:connect", hear);
+  return () => host.node.removeEventListener("peer:connect", hear);
 }
 
 /** The Raft configuration follows the members; who is out loses its connections as soon as that has applied here (G7). */

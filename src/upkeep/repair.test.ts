@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from "vitest";
 import { NEVER, pushBlob, TestCluster, type TestClusterOptions } from "../../test/registry/cluster.ts";
+import { ManualClock } from "../consensus/manual-clock.ts";
 import { type Digest, digestOf } from "../core/digest.ts";
 import type { RepositoryName } from "../core/reference.ts";
 
@@ -48,6 +49,41 @@ test("a copy whose target was away at the push is made when it is back", async (
   hub.heal(nodes[2]!.peerId);
   await passes();
   expect(copies()).toHaveLength(3);
+});
+
+test("a copy whose target was away is made when that is connected again, at once or when it has begun to serve, and no pass is waited for", async () => {
+  const clock = new ManualClock();
+  const { nodes, hub } = await start({ nodes: 3, clock });
+  clock.advance(3_000);
+  const [node, , away] = nodes as [(typeof nodes)[0], (typeof nodes)[0], (typeof nodes)[0]];
+  const others = [Buffer.from("one"), Buffer.from("two")];
+  hub.cut(away.peerId);
+  const first = await pushBlob(node, REPOSITORY, others[0]!);
+  await cluster?.idle();
+  hub.heal(away.peerId);
+  node.repair.peerConnected();
+  await cluster?.idle();
+  expect(copies(first)).toHaveLength(3);
+  hub.cut(away.peerId);
+  const second = await pushBlob(node, REPOSITORY, others[1]!);
+  node.repair.peerConnected(); // and does not serve blobs yet
+  await cluster?.idle();
+  expect(copies(second)).toHaveLength(2);
+  hub.heal(away.peerId);
+  clock.advance(3_000);
+  await cluster?.idle();
+  expect(copies(second)).toHaveLength(3);
+});
+
+test("records that a snapshot shows to be short of copies are looked for when it is installed", async () => {
+  const { nodes, shared } = await start({ nodes: 2 });
+  await pushBlob(nodes[0]!, REPOSITORY, BYTES);
+  await cluster?.idle();
+  await shared.bySnapshot(() =>
+    shared.propose({ type: "copy.drop", digest: DIGEST, copy: nodes[1]!.raftId, bad: true }).then(() => undefined),
+  );
+  await cluster?.idle();
+  expect(copies()).toHaveLength(2);
 });
 
 test("a removed member's copies are made again elsewhere, by the holders that are left", async () => {

@@ -32,6 +32,7 @@ interface Shortness {
 }
 
 const PERIOD_MS = 30_000;
+/** How long a node that was taken in, or has just begun, may need until it serves blobs. */
 const NEWCOMER_MS = 3_000;
 const PAGE = 256;
 /** A holder whose turn it is has so many passes before the next one tries as well. */
@@ -52,6 +53,7 @@ export class Repair {
   readonly #bad = new Set<Digest>();
   #pass: Promise<void> | undefined;
   #again = false;
+  #wakesLater = false;
   #stopped = false;
 
   constructor(options: RepairOptions) {
@@ -59,6 +61,7 @@ export class Repair {
     this.#context = options;
     this.#stops = [
       options.consensus.onApplied((applied) => this.#hear(applied)),
+      options.consensus.onInstalled(() => this.wake()),
       options.clock.every(options.periodMs ?? PERIOD_MS, () => this.wake()),
     ];
   }
@@ -191,7 +194,22 @@ export class Repair {
     const { type } = command;
     if (type === "member.add" || type === "member.remove" || type === "member.state" || type === "copy.drop") this.wake();
     // a newcomer is not spoken to before it has heard itself that it is one
-    if (type === "member.add") this.#options.clock.after(NEWCOMER_MS, () => this.wake());
+    if (type === "member.add") this.#wakeLater();
+  }
+
+  /** A member is connected that was not: it may take, or give, what was missing. At once, and once more when a node that has just begun serves blobs. */
+  peerConnected(): void {
+    this.wake();
+    this.#wakeLater();
+  }
+
+  #wakeLater(): void {
+    if (this.#wakesLater) return;
+    this.#wakesLater = true;
+    this.#options.clock.after(NEWCOMER_MS, () => {
+      this.#wakesLater = false;
+      this.wake();
+    });
   }
 
   /** Looks for short records; once more where it is asked for while a pass runs. */

@@ -39,6 +39,9 @@ class HeldConsensus implements Consensus {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
+  onInstalled(listener: (index: number) => void): () => void {
+    return this.shared.onInstalled(listener);
+  }
   sync(index = this.shared.status().appliedIndex): void {
     this.#synced = index;
     for (const listener of this.#listeners) listener(index);
@@ -222,6 +225,19 @@ test("pins of an earlier run stand at the start until their deadline", async () 
   again.look();
   consensus.sync();
   await again.idle();
+  expect(blobs.pins()).toEqual([]);
+  expect(await blobs.stat(digest)).toMatchObject({ settled: true });
+});
+
+test("G1: a pin whose commit came by a snapshot ends with its deadline, as soon as the snapshot says that this has passed", async () => {
+  const { consensus, blobs, settling, digest, ...node } = await bench();
+  const commit = newCommit(0, 5, RANDOM);
+  await node.pin(commit);
+  await consensus.shared.bySnapshot(() => node.commit(commit, [SELF]).then(() => undefined));
+  await node.synced();
+  expect(blobs.pins()).toHaveLength(1);
+  await consensus.shared.bySnapshot(() => node.pass(11 * 60_000));
+  await node.synced();
   expect(blobs.pins()).toEqual([]);
   expect(await blobs.stat(digest)).toMatchObject({ settled: true });
 });

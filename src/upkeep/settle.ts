@@ -66,6 +66,8 @@ class Settler implements Settling {
     this.#stops = [
       consensus.onApplied((applied) => this.#hear(applied)),
       consensus.onSynced((index) => this.#work(index)),
+      // outcomes that it brought were not heard, but its time may have ended their pins
+      consensus.onInstalled(() => this.look()),
       clock.every(options.periodMs ?? PERIOD_MS, () => this.look()),
     ];
     this.look();

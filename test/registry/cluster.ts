@@ -65,6 +65,10 @@ class NodeConsensus implements Consensus {
   onSynced(listener: (index: number) => void): () => void {
     return this.shared.onSynced(listener);
   }
+
+  onInstalled(listener: (index: number) => void): () => void {
+    return this.shared.onInstalled(listener);
+  }
 }
 
 export interface TestNode {
