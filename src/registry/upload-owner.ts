@@ -1,6 +1,7 @@
 import type { UploadAppend, UploadStatus } from "../blobs/uploads.ts";
 import type { Digest, DigestAlgorithm } from "../core/digest.ts";
 import type { RepositoryName } from "../core/reference.ts";
+import { discard } from "../core/spent-bytes.ts";
 import { type Context, untilAborted } from "./context.ts";
 import { assertWritable } from "./freshness.ts";
 import { assertSameDigest, commitUpload, type FinishedUpload } from "./push.ts";
@@ -119,5 +120,8 @@ function partOf({ offset, sizeBytes }: OwnChunk): UploadAppend {
 
 /** The body of a PUT that was sent again is what is here already; it is read so that the connection goes on. */
 async function drain(body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
-  for await (const _ of body) signal.throwIfAborted();
+  for await (const chunk of body) {
+    signal.throwIfAborted();
+    discard(chunk);
+  }
 }

@@ -1,4 +1,5 @@
 import type { Clock } from "../../core/clock.ts";
+import { discard } from "../../core/spent-bytes.ts";
 import { abortable } from "../abortable.ts";
 import type { DiskReserve } from "./disk-reserve.ts";
 import type { HashJob, HashPool, Slot } from "./hash-pool.ts";
@@ -43,6 +44,7 @@ export async function feedBody(
       const claimed = door.reserve.claim(chunk.byteLength);
       if (claimed !== undefined) await claimed;
       await feeder.take(chunk.byteLength <= room ? chunk : chunk.subarray(0, room));
+      discard(chunk); // copied
       if (came > limit || job.failure !== undefined) break;
     }
   } catch (error) {
@@ -69,7 +71,8 @@ class Feeder {
     this.#clock = clock;
   }
 
-  async take(chunk: Uint8Array): Promise<void> {
+  async take(bytes: Uint8Array): Promise<void> {
+    const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength); // its copy is twice as fast as `set` where memory is shared
     this.#cancelLinger?.();
     this.#cancelLinger = undefined;
     for (let taken = 0; taken < chunk.byteLength; ) {
@@ -78,7 +81,7 @@ class Feeder {
         this.#slot = await this.#pool.slot();
       }
       const part = chunk.subarray(taken, taken + this.#job.room - this.#filled);
-      this.#slot.bytes.set(part, this.#filled);
+      part.copy(this.#slot.bytes, this.#filled);
       this.#filled += part.byteLength;
       taken += part.byteLength;
       if (this.#filled === this.#job.room) this.flush();

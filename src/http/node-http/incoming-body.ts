@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { OciError } from "../../core/errors.ts";
+import { handOver } from "../../core/spent-bytes.ts";
 
 /** Held here at most, beyond what the socket holds, before the client is told to wait. */
 const HELD_BYTES = 256 * 1024;
@@ -44,7 +45,7 @@ export class IncomingBody implements AsyncIterable<Uint8Array>, AsyncIterator<Ui
     if (chunk !== undefined) {
       this.#heldBytes -= chunk.byteLength;
       if (this.#heldBytes < HELD_BYTES && !this.#ended) this.#request.resume();
-      return Promise.resolve({ done: false, value: chunk });
+      return Promise.resolve({ done: false, value: handOver(chunk) });
     }
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (this.#ended) return Promise.resolve({ done: true, value: undefined });
@@ -107,7 +108,7 @@ export class IncomingBody implements AsyncIterable<Uint8Array>, AsyncIterator<Ui
     const waiting = this.#waiting;
     if (waiting !== undefined) {
       this.#waiting = undefined;
-      waiting.resolve({ done: false, value: chunk });
+      waiting.resolve({ done: false, value: handOver(chunk) });
       return;
     }
     this.#held.push(chunk);

@@ -6,6 +6,7 @@ import { connect as connectTls } from "node:tls";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { silentLog } from "../../core/log.ts";
 import { seededRandom } from "../../core/random.ts";
+import { discard } from "../../core/spent-bytes.ts";
 import { json } from "../answers.ts";
 import type { HttpListener } from "../http.ts";
 import { DEFAULT_LIMITS } from "../limits.ts";
@@ -98,5 +99,25 @@ test("an IPv6 address is served and announced in brackets", async () => {
   expect(address).toBe(`[::1]:${port}`);
   const client = await RawClient.over(connect({ host: "::1", port }), "connect");
   expect((await client.ask(ASK))?.status).toBe(200);
+  client.destroy();
+});
+
+test("a reader may free the chunks of a body that it has used: one that does holds no memory", async () => {
+  const sizes: number[] = [];
+  const listener = await listenHttp(
+    async (request) => {
+      for await (const chunk of request.body) {
+        discard(chunk);
+        sizes.push(chunk.byteLength);
+      }
+      return json(200, {});
+    },
+    { host: "127.0.0.1", port: 0, ...COMMON },
+  );
+  listeners.push(listener);
+  const body = Buffer.alloc(4 * 1024 * 1024, 1);
+  const client = await RawClient.open(listener.port);
+  expect((await client.ask(`PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.byteLength}\r\n\r\n`, body))?.status).toBe(200);
+  expect(sizes.filter((size) => size >= 4096)).toEqual([]);
   client.destroy();
 });
