@@ -1,7 +1,7 @@
 import { restoreConfig } from "./membership.ts";
 import type { Raft } from "./raft.ts";
 import { switchToConfig } from "./reconfiguration.ts";
-import { describeId } from "./text.ts";
+import { describeConfState, describeId } from "./text.ts";
 import { type AppendMessage, type HeartbeatMessage, NONE, type Snapshot, type SnapshotMessage } from "./types.ts";
 
 /** Raft paper, 5.3. Every append is answered, also an empty one. */
@@ -59,7 +59,10 @@ function restore(raft: Raft, snapshot: Snapshot): boolean {
   }
   const { voters, votersOutgoing, learners } = confState;
   if (![voters, votersOutgoing, learners].some((ids) => ids.includes(raft.id))) {
-    raft.note("warn", () => "attempted to restore snapshot but it is not in the ConfState; should never happen");
+    raft.note(
+      "warn",
+      () => `attempted to restore snapshot but it is not in the ConfState ${describeConfState(confState)}; should never happen`,
+    );
     return false;
   }
   const describeLast = (): string => {

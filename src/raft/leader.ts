@@ -1,4 +1,5 @@
 import { type ConfChange, decodeConfChange, isConfChange } from "./conf-change.ts";
+import type { Progress } from "./progress.ts";
 import type { Raft } from "./raft.ts";
 import { broadcastHeartbeat, confirmReads } from "./reads.ts";
 import { broadcastAppend, maybeSendAppend, sendTimeoutNow } from "./replication.ts";
@@ -14,16 +15,18 @@ export function handlePropose(raft: Raft, entries: readonly ProposedEntry[]): Re
     raft.note("debug", () => `[term ${raft.term}] transfer leadership to ${describeId(raft.transferee)} is in progress; dropping proposal`);
     return "transferInProgress";
   }
+  const { pendingConfIndex } = raft;
   const first = raft.log.lastIndex() + 1;
   const admitted = entries.some(({ type }) => isConfChange(type)) ? entries.map((entry, at) => admit(raft, entry, first + at)) : entries;
-  if (!raft.append(admitted)) return "uncommittedLimit";
+  if (!raft.append(admitted)) {
+    raft.pendingConfIndex = pendingConfIndex;
+    return "uncommittedLimit";
+  }
   broadcastAppend(raft);
   return undefined;
 }
 
-export function handleHeartbeatReply(raft: Raft, reply: HeartbeatReply): void {
-  const progress = raft.tracker.progress.get(reply.from);
-  if (progress === undefined) return;
+export function handleHeartbeatReply(raft: Raft, reply: HeartbeatReply, progress: Progress): void {
   progress.recentActive = true;
   progress.flowPaused = false;
   if (progress.match < raft.log.lastIndex() || progress.state === "probe") maybeSendAppend(raft, reply.from, progress, true);
@@ -31,9 +34,7 @@ export function handleHeartbeatReply(raft: Raft, reply: HeartbeatReply): void {
 }
 
 /** Dissertation, 3.10: the transferee is brought up to date, then told to campaign. */
-export function handleTransfer(raft: Raft, to: NodeId): void {
-  const progress = raft.tracker.progress.get(to);
-  if (progress === undefined) return;
+export function handleTransfer(raft: Raft, to: NodeId, progress: Progress): void {
   if (progress.isLearner) {
     raft.note("debug", () => "is learner. Ignored transferring leadership");
     return;
@@ -59,7 +60,6 @@ export function handleTransfer(raft: Raft, to: NodeId): void {
     sendTimeoutNow(raft, to);
     raft.note("info", () => `sends MsgTimeoutNow to ${name} immediately as ${name} already has up-to-date log`);
   } else {
-    progress.flowPaused = false;
     maybeSendAppend(raft, to, progress, true);
   }
 }

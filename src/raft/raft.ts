@@ -1,6 +1,7 @@
 import { RaftError } from "./errors.ts";
 import { RaftLog } from "./log.ts";
 import { restoreConfig } from "./membership.ts";
+import type { Progress } from "./progress.ts";
 import { ReadQueue } from "./read-queue.ts";
 import { type Settings, settingsOf } from "./settings.ts";
 import { describeConfig, describeId } from "./text.ts";
@@ -40,6 +41,8 @@ export class Raft {
   /** No configuration change may be proposed until this index has applied; a guess on the safe side in a new leader. */
   pendingConfIndex: Index = 0;
   isLearner = false;
+  /** As leader: a peer was told to campaign over all leases, so that none protects reads for the rest of the term. */
+  leaseGivenAway = false;
 
   /** Ticks since the last sign of a leader; as leader, since the quorum was checked. */
   electionElapsed = 0;
@@ -98,6 +101,13 @@ export class Raft {
   /** A promise: it leaves only when what it promises is durable. */
   sendDurable(reply: AppendReply | VoteReply): void {
     this.messagesAfterAppend.push(reply);
+  }
+
+  /** As leader: what is known of a member; of others there is but a log line. */
+  peer(id: NodeId): Progress | undefined {
+    const progress = this.tracker.progress.get(id);
+    if (progress === undefined) this.note("debug", () => `no progress available for ${describeId(id)}`);
+    return progress;
   }
 
   /** A learner, a removed node and one that is installing a snapshot start no election. */
@@ -190,6 +200,7 @@ export class Raft {
     this.tracker.resetProgress(this.id, this.log.lastIndex());
     this.pendingConfIndex = 0;
     this.#uncommittedBytes = 0;
+    this.leaseGivenAway = false;
     this.reads.clear();
   }
 

@@ -36,6 +36,11 @@ export class ReadQueue {
   /** Notes that `from` knew this leader after all reads up to `position` had come in. @returns what a quorum confirms now */
   confirm(from: NodeId, position: number, voters: JointVoters): readonly PendingRead[] {
     if (position > (this.#acked.get(from) ?? 0)) this.#acked.set(from, position);
+    return this.recount(voters);
+  }
+
+  /** @returns what a quorum of `voters` has confirmed */
+  recount(voters: JointVoters): readonly PendingRead[] {
     if (this.#pending.length === 0) return [];
     const confirmed = jointCommitted(voters, (id) => (id === this.#self ? this.#position : (this.#acked.get(id) ?? 0)));
     let count = 0;

@@ -6,9 +6,7 @@ const POSTPONED_MAX = 4096;
 
 /** As leader. Dissertation, 6.4. */
 export function handleReadIndex(raft: Raft, request: ReadIndexMessage): void {
-  if (raft.tracker.isSoleVoter(raft.id)) {
-    answerRead(raft, request, raft.log.committed);
-  } else if (raft.hasCommittedInTerm()) {
+  if (raft.hasCommittedInTerm()) {
     confirmRead(raft, request);
   } else if (raft.postponedReads.length < POSTPONED_MAX) {
     raft.postponedReads.push(request);
@@ -27,8 +25,13 @@ export function releasePostponedReads(raft: Raft): void {
 
 /** A reply to a heartbeat confirms the reads that were waiting when that heartbeat left. */
 export function confirmReads(raft: Raft, { from, read }: HeartbeatReply): void {
-  if (read === 0 || raft.settings.readOnly !== "safe") return;
+  if (read === 0) return;
   for (const { request, index } of raft.reads.confirm(from, read, raft.tracker.config.voters)) answerRead(raft, request, index);
+}
+
+/** The replies that are there may be a quorum of the configuration in force from now on; those that are missing may never come. */
+export function recountReads(raft: Raft): void {
+  for (const { request, index } of raft.reads.recount(raft.tracker.config.voters)) answerRead(raft, request, index);
 }
 
 /** `read`: position of the read to confirm, 0 for none. The commit index never passes what the peer is known to have. */
@@ -42,7 +45,8 @@ export function broadcastHeartbeat(raft: Raft, read: number): void {
 }
 
 function confirmRead(raft: Raft, request: ReadIndexMessage): void {
-  if (raft.settings.readOnly === "leaseBased") {
+  const byLease = raft.settings.readOnly === "leaseBased" && !raft.leaseGivenAway;
+  if (byLease || raft.tracker.isSoleVoter(raft.id)) {
     answerRead(raft, request, raft.log.committed);
     return;
   }

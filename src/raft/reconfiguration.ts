@@ -1,7 +1,7 @@
 import type { ConfChange } from "./conf-change.ts";
 import { applyChange } from "./membership.ts";
 import type { Raft } from "./raft.ts";
-import { releasePostponedReads } from "./reads.ts";
+import { recountReads, releasePostponedReads } from "./reads.ts";
 import { broadcastAppend, maybeSendAppend } from "./replication.ts";
 import { describeConfig } from "./text.ts";
 import { confStateOf, type GroupConfig, type ProgressMap } from "./tracker.ts";
@@ -37,6 +37,7 @@ export function switchToConfig(raft: Raft, config: GroupConfig, progress: Progre
   } else {
     probeNewPeers(raft);
   }
+  recountReads(raft);
   if (raft.transferee !== NONE && !tracker.isVoter(raft.transferee)) raft.abortTransfer();
   return state;
 }

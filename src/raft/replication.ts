@@ -61,12 +61,13 @@ export function handleAppendReply(raft: Raft, reply: AppendReply, progress: Prog
 }
 
 export function sendTimeoutNow(raft: Raft, to: NodeId): void {
+  raft.leaseGivenAway = true;
   raft.send({ type: "timeoutNow", from: raft.id, to, term: raft.term });
 }
 
 export function handleUnreachable(raft: Raft, id: NodeId): void {
-  const progress = raft.tracker.progress.get(id);
-  if (raft.role !== "leader" || progress === undefined) return;
+  const progress = raft.role === "leader" ? raft.peer(id) : undefined;
+  if (progress === undefined) return;
   // Appends on their way are most likely lost: probe rather than pile up more.
   if (progress.state === "replicate") progress.becomeProbe();
   raft.note("debug", () => `failed to send message to ${describeId(id)} because it is unreachable [${describeProgress(progress)}]`);
@@ -74,8 +75,8 @@ export function handleUnreachable(raft: Raft, id: NodeId): void {
 
 /** The driver reports how a snapshot went, or the peer would wait in that state for good. */
 export function handleSnapshotStatus(raft: Raft, id: NodeId, status: "finish" | "failure"): void {
-  const progress = raft.tracker.progress.get(id);
-  if (raft.role !== "leader" || progress?.state !== "snapshot") return;
+  const progress = raft.role === "leader" ? raft.peer(id) : undefined;
+  if (progress?.state !== "snapshot") return;
   if (status === "failure") progress.pendingSnapshot = 0;
   progress.becomeProbe();
   const outcome = status === "failure" ? "failed" : "succeeded";
@@ -117,7 +118,7 @@ function advanceState(raft: Raft, { from, index }: AppendReply, progress: Progre
 
 function maybeSendSnapshot(raft: Raft, to: NodeId, progress: Progress): boolean {
   if (!progress.recentActive) {
-    raft.note("debug", () => `ignore sending snapshot to ${describeId(to)} since it is not recently active`);
+    raft.settings.log("debug", () => `ignore sending snapshot to ${describeId(to)} since it is not recently active`);
     return false;
   }
   const snapshot = raft.log.snapshot();

@@ -87,18 +87,14 @@ function stepLeader(raft: Raft, message: Message): Refusal | undefined {
     case "readIndex":
       handleReadIndex(raft, message);
       return undefined;
-    case "appendReply":
-    case "heartbeatReply":
-    case "transferLeader": {
-      const progress = raft.tracker.progress.get(message.from);
-      if (progress === undefined) raft.note("debug", () => `no progress available for ${describeId(message.from)}`);
-      else if (message.type === "appendReply") handleAppendReply(raft, message, progress);
-      else if (message.type === "heartbeatReply") handleHeartbeatReply(raft, message);
-      else handleTransfer(raft, message.from);
+    default: {
+      const progress = raft.peer(message.from);
+      if (progress === undefined) return undefined;
+      if (message.type === "appendReply") handleAppendReply(raft, message, progress);
+      else if (message.type === "heartbeatReply") handleHeartbeatReply(raft, message, progress);
+      else if (message.type === "transferLeader") handleTransfer(raft, message.from, progress);
       return undefined;
     }
-    default:
-      return undefined;
   }
 }
 

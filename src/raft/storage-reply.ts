@@ -43,5 +43,5 @@ function appliedTo(raft: Raft, index: Index, bytes: number): void {
   const refusal = handlePropose(raft, [{ type: "confChangeV2", data: undefined }]);
   const config = describeConfig(tracker.config);
   if (refusal === undefined) raft.settings.log("info", () => `initiating automatic transition out of joint configuration ${config}`);
-  else raft.settings.log("debug", () => `not initiating automatic transition out of joint configuration ${config}: ${refusal}`);
+  else raft.settings.log("debug", () => `not initiating automatic transition out of joint configuration ${config}: raft proposal dropped`);
 }

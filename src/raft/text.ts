@@ -2,7 +2,7 @@ import type { ConfChange, ConfChangeType, Transition } from "./conf-change.ts";
 import type { Progress } from "./progress.ts";
 import type { JointVoters, Majority } from "./quorum.ts";
 import type { GroupConfig } from "./tracker.ts";
-import type { EntryType, Message, NodeId, Role } from "./types.ts";
+import type { ConfState, EntryType, Message, NodeId, Role } from "./types.ts";
 
 // The wording of log lines follows etcd-io/raft, so that its transcripts can be compared with ours to the byte.
 
@@ -73,6 +73,12 @@ export function describeConfig(config: GroupConfig): string {
   if (config.learners.length > 0) text += ` learners=${describeMajority(config.learners)}`;
   if (config.learnersNext.length > 0) text += ` learners_next=${describeMajority(config.learnersNext)}`;
   return config.autoLeave ? `${text} autoleave` : text;
+}
+
+export function describeConfState({ voters, votersOutgoing, learners, learnersNext, autoLeave }: ConfState): string {
+  const list = (ids: readonly NodeId[]): string => `[${ids.join(" ")}]`;
+  const members = `Voters:${list(voters)} VotersOutgoing:${list(votersOutgoing)} Learners:${list(learners)} LearnersNext:${list(learnersNext)}`;
+  return `${members} AutoLeave:${autoLeave}`;
 }
 
 export function describeProgress(progress: Progress): string {

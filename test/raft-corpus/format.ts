@@ -1,5 +1,5 @@
 import { decodeConfChange } from "../../src/raft/conf-change.ts";
-import { describeId, messageName, roleName } from "../../src/raft/text.ts";
+import { describeConfState, describeId, messageName, roleName } from "../../src/raft/text.ts";
 import type {
   Entry,
   HardState,
@@ -30,6 +30,14 @@ interface Parts {
   readonly snapshot?: Snapshot | undefined;
   readonly responses?: readonly WireMessage[];
 }
+
+/** Every type that a directive may name, also those that never are on their way. */
+export const MESSAGE_TYPES: readonly string[] = [
+  ...["MsgHup", "MsgBeat", "MsgProp", "MsgApp", "MsgAppResp", "MsgVote", "MsgVoteResp", "MsgSnap", "MsgHeartbeat", "MsgHeartbeatResp"],
+  ...["MsgUnreachable", "MsgSnapStatus", "MsgCheckQuorum", "MsgTransferLeader", "MsgTimeoutNow", "MsgReadIndex", "MsgReadIndexResp"],
+  ...["MsgPreVote", "MsgPreVoteResp", "MsgStorageAppend", "MsgStorageAppendResp", "MsgStorageApply", "MsgStorageApplyResp"],
+  "MsgForgetLeader",
+];
 
 const ENTRY_NAMES = { normal: "EntryNormal", confChange: "EntryConfChange", confChangeV2: "EntryConfChangeV2" } satisfies Record<
   Entry["type"],
@@ -78,9 +86,7 @@ export function formatHardState({ term, vote, commit }: HardState): string {
 }
 
 export function formatSnapshot({ meta }: Snapshot): string {
-  const { voters, votersOutgoing, learners, learnersNext, autoLeave } = meta.confState;
-  const lists = `Voters:${list(voters)} VotersOutgoing:${list(votersOutgoing)} Learners:${list(learners)} LearnersNext:${list(learnersNext)}`;
-  return `Index:${meta.index} Term:${meta.term} ConfState:${lists} AutoLeave:${autoLeave}`;
+  return `Index:${meta.index} Term:${meta.term} ConfState:${describeConfState(meta.confState)}`;
 }
 
 export function formatReady(node: number, ready: Ready): string {
@@ -100,7 +106,7 @@ export function formatReady(node: number, ready: Ready): string {
 }
 
 function formatReadState({ index, context }: ReadState): string {
-  return `{${index} ${list([...context])}}`;
+  return `{${index} [${context.join(" ")}]}`;
 }
 
 function formatParts(parts: Parts, indent: string): string {
@@ -174,10 +180,6 @@ function target(id: number): string {
   return id === 0 ? "None" : describeId(id);
 }
 
-function list(numbers: readonly number[]): string {
-  return `[${numbers.join(" ")}]`;
-}
-
 const ESCAPES: Readonly<Record<string, string>> = {
   "\u0007": "\\a",
   "\b": "\\b",
@@ -194,9 +196,9 @@ const ESCAPES: Readonly<Record<string, string>> = {
 function quote(data: Uint8Array): string {
   let text = "";
   for (let at = 0; at < data.length; ) {
-    const size = sequenceLength(data, at);
-    text += size === 0 ? hexByte(data[at] ?? 0) : quoteCharacter(new TextDecoder().decode(data.subarray(at, at + size)));
-    at += Math.max(1, size);
+    const character = characterAt(data, at);
+    text += character === undefined ? hexByte(data[at] as number) : quoteCharacter(character.text);
+    at += character?.size ?? 1;
   }
   return `"${text}"`;
 }
@@ -214,16 +216,15 @@ function hexByte(byte: number): string {
   return `\\x${byte.toString(16).padStart(2, "0")}`;
 }
 
-/** Length of the UTF-8 sequence that begins at `at`; 0 where there is none. */
-function sequenceLength(data: Uint8Array, at: number): number {
-  for (const size of [1, 2, 3, 4]) {
-    if (at + size > data.length) return 0;
+/** The UTF-8 sequence that begins at `at`; undefined where there is none. */
+function characterAt(data: Uint8Array, at: number): { readonly text: string; readonly size: number } | undefined {
+  for (let size = 1; size <= 4 && at + size <= data.length; size += 1) {
     try {
       const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data.subarray(at, at + size));
-      if (text.length > 0) return size;
+      return { text, size };
     } catch {
       // A sequence that is not complete yet, or no sequence at all.
     }
   }
-  return 0;
+  return undefined;
 }

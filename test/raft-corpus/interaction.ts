@@ -1,14 +1,26 @@
-import { RaftError } from "../../src/raft/errors.ts";
+import { RaftError, type RaftErrorCode } from "../../src/raft/errors.ts";
 import { isVoter } from "../../src/raft/quorum.ts";
 import { describeProgress, roleName } from "../../src/raft/text.ts";
 import type { Message, Refusal, StepRefusal } from "../../src/raft/types.ts";
 import { ClusterNode } from "./cluster-node.ts";
-import { formatEntries, formatMessage, formatReady, formatStorageAppend, formatStorageApply, type WireMessage } from "./format.ts";
+import { checkDirective } from "./directives.ts";
+import {
+  formatEntries,
+  formatMessage,
+  formatReady,
+  formatStorageAppend,
+  formatStorageApply,
+  MESSAGE_TYPES,
+  type WireMessage,
+} from "./format.ts";
 import { HarnessError } from "./harness-error.ts";
 import { type NodeOptions, nodeOptions } from "./node-options.ts";
 import { parseOperations } from "./operations.ts";
 import { Output, parseLevel } from "./output.ts";
-import { type Directive, flag, option, positional, positionalIds } from "./parser.ts";
+import { type Directive, flag, option, positional, positionalIds, wholeNumber } from "./parser.ts";
+
+/** What a driver can bring about is part of a transcript; anything else that the core throws is a failure of the test. */
+const TRANSCRIBED: ReadonlySet<RaftErrorCode> = new Set(["configInvalid", "snapshotOutOfDate"]);
 
 const ELECTION_TICK = 3;
 const HEARTBEAT_TICK = 1;
@@ -29,7 +41,7 @@ export class Interaction {
     try {
       this.#execute(directive);
     } catch (error) {
-      if (!(error instanceof HarnessError || (error instanceof RaftError && error.code === "snapshotOutOfDate"))) throw error;
+      if (!(error instanceof HarnessError || (error instanceof RaftError && TRANSCRIBED.has(error.code)))) throw error;
       if (this.#output.quiet) return error.message;
       this.#output.write(error.message);
     }
@@ -38,8 +50,9 @@ export class Interaction {
   }
 
   #execute(directive: Directive): void {
+    checkDirective(directive);
     const handler = this.#handlers[directive.command];
-    if (handler === undefined) throw new HarnessError("unknown command");
+    if (handler === undefined) throw new Error(`${directive.command} is listed, but nothing runs it`);
     handler(directive);
   }
 
@@ -61,11 +74,10 @@ export class Interaction {
     "raft-log": (directive) => this.#printLog(this.#first(directive)),
     "raft-state": () => this.#printStates(),
     "read-index": (directive) => {
-      const context = new TextEncoder().encode(positional(directive)[1] ?? "");
-      this.#first(directive).raw.readIndex(context);
+      this.#first(directive).raw.readIndex(dataOf(directive));
     },
     "report-snapshot": (directive) => this.#reportSnapshot(directive),
-    "report-unreachable": (directive) => this.#first(directive).raw.reportUnreachable(positionalIds(directive)[1] ?? 0),
+    "report-unreachable": (directive) => this.#first(directive).raw.reportUnreachable(positionalIds(directive)[1] as number),
     "send-snapshot": (directive) => this.#sendSnapshot(directive),
     "set-randomized-election-timeout": (directive) => this.#first(directive).raw.setElectionTimeout(Number(option(directive, "timeout"))),
     stabilize: (directive) => this.#stabilizeDirective(directive),
@@ -82,7 +94,7 @@ export class Interaction {
   }
 
   #first(directive: Directive): ClusterNode {
-    return this.#node(Number(positional(directive)[0]));
+    return this.#node(wholeNumber(directive.args[0]?.key ?? ""));
   }
 
   /** For one node the bare text; for several each under a header of its own. */
@@ -110,13 +122,12 @@ export class Interaction {
   }
 
   #propose(directive: Directive): void {
-    const data = new TextEncoder().encode(positional(directive)[1] ?? "");
-    this.#refuse(this.#first(directive).raw.propose(data));
+    this.#refuse(this.#first(directive).raw.propose(dataOf(directive)));
   }
 
   #proposeConfChange(directive: Directive): void {
     const changes = parseOperations(directive.input);
-    const isV1 = flag(directive, "v1") === true;
+    const isV1 = flag(directive, "v1");
     const name = option(directive, "transition") ?? "auto";
     const transition = name === "auto" ? "auto" : name === "implicit" ? "jointImplicit" : name === "explicit" ? "jointExplicit" : undefined;
     if (transition === undefined) throw new HarnessError(`unknown transition ${name}`);
@@ -179,10 +190,16 @@ export class Interaction {
 
   #deliverDirective(directive: Directive): void {
     const type = option(directive, "type");
+    if (type !== undefined && !MESSAGE_TYPES.includes(type)) throw new HarnessError(`unknown message type ${type}`);
+    const delivered = positionalIds(directive);
     let handled = 0;
     for (const { key, values } of directive.args) {
       if (values.length === 0) handled += this.#deliver(Number(key), type, false);
-      else if (key === "drop") for (const value of values) handled += this.#deliver(Number(value), type, true);
+      if (key !== "drop") continue;
+      for (const id of values.map(Number)) {
+        if (delivered.includes(id)) throw new HarnessError(`can't both deliver and drop msgs to ${id}`);
+        handled += this.#deliver(id, type, true);
+      }
     }
     if (handled === 0) this.#output.write("no messages\n");
   }
@@ -249,7 +266,7 @@ export class Interaction {
   }
 
   #sendSnapshot(directive: Directive): void {
-    const [from = 0, to = 0] = positionalIds(directive);
+    const [from, to] = positionalIds(directive) as [number, number];
     const node = this.#node(from);
     const message: Message = { type: "snapshot", from, to, term: node.raw.status().term, snapshot: node.storage.snapshot() };
     this.#inFlight.push(message);
@@ -258,13 +275,16 @@ export class Interaction {
 
   #reportSnapshot(directive: Directive): void {
     const [id, peer, status] = positional(directive);
-    this.#node(Number(id)).raw.reportSnapshot(Number(peer), status === "failure" ? "failure" : "finish");
+    if (status !== "finish" && status !== "failure") throw new HarnessError(`a snapshot ends in finish or failure, not ${status}`);
+    this.#node(Number(id)).raw.reportSnapshot(Number(peer), status);
   }
 
   #compact(directive: Directive): void {
     const node = this.#first(directive);
     const index = Number(positional(directive)[1]);
     if (index < node.storage.firstIndex()) throw new HarnessError("requested index is unavailable due to compaction");
+    const last = node.storage.lastIndex();
+    if (!(index <= last)) throw new HarnessError(`compact ${index} is out of bound lastindex(${last})`);
     node.storage.compact(index);
     this.#printLog(node);
   }
@@ -292,6 +312,11 @@ export class Interaction {
   #printStatus(node: ClusterNode): void {
     for (const [id, progress] of node.raw.status().progress) this.#output.write(`${id}: ${describeProgress(progress)}\n`);
   }
+}
+
+/** The second word, also where it looks like an option; its quotes are part of it. */
+function dataOf(directive: Directive): Uint8Array {
+  return new TextEncoder().encode(directive.args[1]?.key);
 }
 
 /** What a node says to itself, or storage to it, is never lost. */

@@ -1,11 +1,12 @@
 import type { LogLevel } from "../../src/raft/types.ts";
+import { HarnessError } from "./harness-error.ts";
 
 const LEVELS = ["DEBUG", "INFO", "WARN", "ERROR", "FATAL", "NONE"] as const;
 export type OutputLevel = (typeof LEVELS)[number];
 
 export function parseLevel(text: string): OutputLevel {
   const level = LEVELS.find((name) => name === text.toUpperCase());
-  if (level === undefined) throw new Error(`log levels must be either of ${LEVELS.join(", ")}`);
+  if (level === undefined) throw new HarnessError(`log levels must be either of [${LEVELS.join(" ")}]`);
   return level;
 }
 

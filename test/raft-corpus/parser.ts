@@ -1,3 +1,5 @@
+import { HarnessError } from "./harness-error.ts";
+
 /** One argument of a directive: `key`, `key=value` or `key=(a,b)`. */
 export interface Argument {
   readonly key: string;
@@ -100,15 +102,19 @@ export function optionList(directive: Directive, key: string): string[] | undefi
   return found.length === 0 ? undefined : found.flatMap(({ values }) => values);
 }
 
-export function flag(directive: Directive, key: string): boolean | undefined {
-  const value = option(directive, key);
-  return value === undefined ? undefined : value === "true";
+/** False where it is not there. */
+export function flag(directive: Directive, key: string): boolean {
+  const value = option(directive, key) ?? "false";
+  if (value !== "true" && value !== "false") throw new HarnessError(`${key} is true or false, not ${value}`);
+  return value === "true";
+}
+
+export function wholeNumber(word: string): number {
+  if (!/^\d+$/.test(word)) throw new HarnessError(`${word} is no number`);
+  return Number(word);
 }
 
 /** The positional arguments as ids, base 10. */
 export function positionalIds(directive: Directive): number[] {
-  return positional(directive).map((word) => {
-    if (!/^\d+$/.test(word)) throw new Error(`line ${directive.line}: ${word} is no id`);
-    return Number(word);
-  });
+  return positional(directive).map(wholeNumber);
 }

@@ -15,15 +15,21 @@ const VOTE_VALUES: Readonly<Record<string, number>> = { _: 0, n: 1, y: 2 };
 
 /** `committed` and `vote`: a configuration, what each voter said, and what follows from it. */
 export function runQuorum(directive: Directive): string {
-  const incoming = numbers(optionList(directive, "cfg"));
-  const second = optionList(directive, "cfgj");
-  const outgoing = second === undefined || second[0] === "zero" ? [] : numbers(second);
-  const ids = [...new Set([...incoming, ...outgoing])];
+  if (!isCommand(directive.command)) return "unknown command";
   const isVote = directive.command === "vote";
+  const unknown = directive.args.find(({ key }) => !["cfg", "cfgj", isVote ? "votes" : "idx"].includes(key));
+  if (unknown !== undefined) return `unknown argument ${unknown.key}`;
+  const first = numbers(optionList(directive, "cfg"));
+  const joint = optionList(directive, "cfgj");
+  const second = joint?.[0] === "zero" ? [] : numbers(joint);
+  // Values stand in the order in which the ids are first named, whatever that is.
+  const ids = [...new Set([...first, ...second])];
   const words = optionList(directive, isVote ? "votes" : "idx") ?? [];
+  const wrong = words.find((word) => !(isVote ? Object.hasOwn(VOTE_VALUES, word) : /^(?:_|[1-9]\d*)$/.test(word)));
+  if (wrong !== undefined) return isVote ? `unknown vote: ${wrong}` : `unknown index: ${wrong}`;
   if (words.length !== ids.length) return mismatch(ids, words, isVote);
   const values = new Map(ids.map((id, at) => [id, words[at] ?? "_"]));
-  const voters = { incoming, outgoing };
+  const voters = { incoming: ascending(first), outgoing: ascending(second) };
   return isVote ? vote(voters, values) : committed(voters, values);
 }
 
@@ -51,12 +57,11 @@ function committed(voters: JointVoters, values: ReadonlyMap<number, string>): st
   }
   for (const [lowered, own] of acked) {
     // What is not above the committed index has no say in it: lower still, it changes nothing.
-    if (own < index)
-      expectSame(
-        "overlaid",
-        index,
-        jointCommitted(voters, (id) => (id === lowered ? 0 : of(id))),
-      );
+    if (own >= index) continue;
+    for (const lower of [own - 1, 0]) {
+      const overlaid = jointCommitted(voters, (id) => (id === lowered ? lower : of(id)));
+      expectSame("overlaid", index, overlaid);
+    }
   }
   return `${chart(values, acked)}${index === UNBOUNDED ? "∞" : index}\n`;
 }
@@ -88,7 +93,15 @@ function mismatch(ids: readonly number[], words: readonly string[], isVote: bool
 }
 
 function numbers(words: readonly string[] | undefined): number[] {
-  return (words ?? []).map(Number).sort((a, b) => a - b);
+  return (words ?? []).map(Number);
+}
+
+function ascending(ids: readonly number[]): number[] {
+  return [...new Set(ids)].sort((a, b) => a - b);
+}
+
+function isCommand(command: string): boolean {
+  return command === "committed" || command === "vote";
 }
 
 function expectSame<T>(what: string, one: T, other: T): void {
