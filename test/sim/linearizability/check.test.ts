@@ -124,6 +124,15 @@ test("a search without end is given up with a word on what to do, never with a v
   );
 });
 
+test("forty writes without an answer are refused or accepted without a try of every combination", () => {
+  const unanswered = Array.from({ length: 40 }, (_, index) => write(100 + index, index));
+  const writes = Array.from({ length: 10 }, (_, index) => write(index, 50 + 2 * index, 51 + 2 * index));
+  const refused = checkLinearizable(registerModel, [...unanswered, ...writes, read(8, 80, 81)], { configurationsMax: 5_000 });
+  expect(refused.ok).toBe(false);
+  const seen = [read(139, 80, 81), read(120, 82, 83)];
+  expect(checkLinearizable(registerModel, [...unanswered, ...writes, ...seen], { configurationsMax: 5_000 }).ok).toBe(true);
+});
+
 test("states that are not primitive are compared by their identity", () => {
   const history = Array.from({ length: 10 }, (_, client) => ({
     client,

@@ -39,6 +39,8 @@ export class Search<State, Input, Output extends NonNullable<unknown> | null> {
   /** Each operation's bit in that set: the answered ones first, the others from the next word on. */
   readonly #bits: readonly number[];
   readonly #order: Placed[] = [];
+  /** By the length of the order: what is still to be tried there of the operations without an answer, the next one last. */
+  readonly #worthwhile: number[][] = [];
   /** Each state that came up; its number stands for it. */
   readonly #states: State[] = [];
   readonly #numbers = new Map<unknown, number>();
@@ -99,31 +101,49 @@ export class Search<State, Input, Output extends NonNullable<unknown> | null> {
    */
   #placeNext(after: number | undefined): number | undefined {
     const timeline = this.#timeline;
-    const pendingAfter = after === undefined ? undefined : timeline.pendingPlace(after);
-    const start = after === undefined || pendingAfter !== undefined ? timeline.head : timeline.callOf(after);
-    let event = timeline.next(start);
+    const isPending = after !== undefined && this.#history[after]!.returned === undefined;
+    let event = timeline.next(after === undefined || isPending ? timeline.head : timeline.callOf(after));
     for (; !timeline.isReturn(event); event = timeline.next(event)) {
       const operation = timeline.operationAt(event);
       // A read that is still there is not legal here, else `placeReads` had taken it.
-      if (pendingAfter === undefined && !this.#readOnly[operation] && this.#place(operation)) return undefined;
+      if (!isPending && !this.#readOnly[operation] && this.#place(operation)) return undefined;
     }
-    for (let place = (pendingAfter ?? -1) + 1; place < timeline.pending.length; place += 1) {
-      const operation = timeline.pending[place]!;
-      if (timeline.callOf(operation) > event) break;
-      if (!this.#isPlaced(operation) && !this.#readOnly[operation] && this.#place(operation)) return undefined;
+    const depth = this.#order.length;
+    if (!isPending) this.#worthwhile[depth] = this.#worthwhilePending(event);
+    const operation = this.#worthwhile[depth]?.pop();
+    if (operation === undefined) return event;
+    this.#pushWithReads(operation, this.#step(operation) ?? this.#state);
+    return undefined;
+  }
+
+  /**
+   * The operations without an answer that lead on from here to what is not known. All are noted as known before the first is followed: else each would
+   * be followed beneath the others, where it uses up more of them, in every combination.
+   */
+  #worthwhilePending(before: number): number[] {
+    const found: number[] = [];
+    for (const operation of this.#timeline.pending) {
+      if (this.#timeline.callOf(operation) > before) break;
+      if (this.#isPlaced(operation) || this.#readOnly[operation] || !this.#place(operation)) continue;
+      this.#takeBack();
+      found.push(operation);
     }
-    return event;
+    return found.reverse();
   }
 
   /** @returns false, with nothing changed, where the model refuses or the search was there before */
   #place(operation: number): boolean {
     const next = this.#step(operation);
     if (next === undefined) return false;
-    this.#push(operation, next, false);
-    this.#placeReads();
+    this.#pushWithReads(operation, next);
     if (this.#seen.add(this.#placed, this.#hash, this.#state)) return true;
     this.#takeBack();
     return false;
+  }
+
+  #pushWithReads(operation: number, next: number): void {
+    this.#push(operation, next, false);
+    this.#placeReads();
   }
 
   /** One pass is enough: reads change no state, so those refused before stay refused. */

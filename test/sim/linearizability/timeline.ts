@@ -14,7 +14,6 @@ export class Timeline {
   readonly #previous: Int32Array;
   readonly #callOf: Int32Array;
   readonly #returnOf: Int32Array;
-  readonly #pendingPlace = new Map<number, number>();
   /** The operations that had no answer, by their call. */
   readonly pending: readonly number[];
   /** The list's head: its `next` is the first event. */
@@ -46,7 +45,6 @@ export class Timeline {
     }
     this.#join(last, this.end);
     this.pending = events.filter(({ operation }) => history[operation]!.returned === undefined).map(({ operation }) => operation);
-    for (const [place, operation] of this.pending.entries()) this.#pendingPlace.set(operation, place);
   }
 
   next(event: number): number {
@@ -63,11 +61,6 @@ export class Timeline {
 
   callOf(operation: number): number {
     return this.#callOf[operation]!;
-  }
-
-  /** Where in `pending` it stands; undefined where it had an answer. */
-  pendingPlace(operation: number): number | undefined {
-    return this.#pendingPlace.get(operation);
   }
 
   /** Takes call and return out. They keep their links, by which `restore` puts them back; the last one lifted must be the first restored. */
