@@ -183,6 +183,11 @@ test("a violation names the answer that fits nowhere, the states it met, and wha
   ]);
 });
 
+test("states met at an earlier dead end are no part of the explanation", () => {
+  const verdict = checkLinearizable(registerModel, [write(1, 0, 9), write(2, 1, 8), read(1, 10, 11), write(3, 12, 13), read(4, 14, 15)]);
+  expect(verdict).toMatchObject({ ok: false, violation: { operation: read(4, 14, 15), states: [3] } });
+});
+
 test("an explanation of a long history shows its end, and says what it leaves out", () => {
   const writes = Array.from({ length: 30 }, (_, index) => write(index, 2 * index, 2 * index + 1));
   const open = Array.from({ length: 20 }, () => cas(77, 78, 70));
