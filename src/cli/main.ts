@@ -26,7 +26,8 @@ async function main(): Promise<void> {
   const folder = cacheFolder();
   if (folder !== undefined) module.enableCompileCache(folder);
   const { runProgram } = await import("./program.ts");
-  process.exitCode = await runProgram(process.argv.slice(2), process.env);
+  const code = await runProgram(process.argv.slice(2), process.env);
+  if (code !== 0) process.exit(code); // it has said why: a library's timer is not to keep it for a second more
 }
 
 await main();

@@ -47,6 +47,9 @@ export class ReplaceableCatalog implements AppliedCatalog {
   member(raftId: RaftId) {
     return this.#current.member(raftId);
   }
+  joinToken(id: string) {
+    return this.#current.joinToken(id);
+  }
   repository(repository: RepositoryName) {
     return this.#current.repository(repository);
   }

@@ -32,31 +32,6 @@ test("cluster.init carries durability; fewer copies than acks is refused", () =>
   expect([catalog.need(), catalog.target(), catalog.durability()]).toEqual([1, 2, { copies: 2, acks: 1 }]);
 });
 
-test("member.add: the token must be there, unexpired, of the same hash, and have uses left", () => {
-  const scenario = new Scenario();
-  scenario.run(INIT);
-  expect(scenario.run(add(1)).refused).toBe("tokenSpent");
-  scenario.run({ type: "token.create", id: "t", hash: SECRET_HASH, uses: 2, ttlMs: 10 });
-  expect(scenario.run({ ...add(1), token: { id: "t", hash: new Uint8Array(32) } }).refused).toBe("tokenSpent");
-  scenario.time = 11;
-  expect(scenario.run(add(1)).refused).toBe("tokenSpent");
-  scenario.time = 10;
-  expect(scenario.run(add(1)).value).toBe(scenario.index);
-  expect(scenario.run(add(2)).value).toBe(scenario.index);
-  expect(scenario.run(add(3)).refused).toBe("tokenSpent");
-  expect(scenario.run({ type: "token.revoke", id: "t" }).refused).toBe("unknown");
-});
-
-test("token.revoke ends a token, and an id is not given twice", () => {
-  const scenario = new Scenario();
-  scenario.run(INIT);
-  const create = { type: "token.create", id: "t", hash: SECRET_HASH, uses: 1, ttlMs: 10 } as const;
-  scenario.run(create);
-  expect(scenario.run(create).refused).toBe("state");
-  scenario.run({ type: "token.revoke", id: "t" });
-  expect(scenario.run(add(1)).refused).toBe("tokenSpent");
-});
-
 test("a removed identity never comes back, and its raft id counts for nothing", () => {
   const scenario = new Scenario();
   const [, second = 0] = scenario.found(3);

@@ -1,12 +1,13 @@
 import type { RaftId } from "../core/peer.ts";
+import { readToken, tokenRefusal, useToken } from "./apply-token.ts";
 import type { ClusterCommand, MemberCommand, MemberFacts } from "./commands.ts";
 import { ACCEPTED, type Decision, refuse } from "./decision.ts";
 import type { Draft } from "./draft.ts";
-import { bootKey, CLUSTER_KEY, memberKey, peerKey, ROSTER_KEY, tokenKey, usageKey } from "./keys.ts";
+import { bootKey, CLUSTER_KEY, memberKey, peerKey, ROSTER_KEY, usageKey } from "./keys.ts";
 import { readRoster } from "./membership.ts";
 import type { ApplyContext } from "./policy.ts";
 import type { Member } from "./records.ts";
-import { CLUSTER, MEMBER, PEER, ROSTER, TOKEN, USAGE } from "./rows.ts";
+import { CLUSTER, MEMBER, PEER, ROSTER, USAGE } from "./rows.ts";
 
 type Of<T extends (ClusterCommand | MemberCommand)["type"]> = Extract<ClusterCommand | MemberCommand, { type: T }>;
 
@@ -39,13 +40,12 @@ export function addMember(draft: Draft, context: ApplyContext, command: Of<"memb
   const { member, token } = command;
   const known = draft.read(PEER, peerKey(member.peerId));
   if (known !== undefined) return draft.get(memberKey(known.raftId)) === undefined ? refuse("state") : { value: known.raftId };
+  // first, so that one without the secret learns nothing of the cluster
+  const refused = tokenRefusal(readToken(draft, token.id), token.hash, context.time);
+  if (refused !== undefined) return refuse(refused);
   const cluster = draft.read(CLUSTER, CLUSTER_KEY);
   if (cluster === undefined || member.versionMax < cluster.version) return refuse("version");
-  const record = draft.read(TOKEN, tokenKey(token.id));
-  if (record === undefined || record.usesLeft < 1 || record.expiresAt < context.time) return refuse("tokenSpent");
-  if (Buffer.compare(record.hash, token.hash) !== 0) return refuse("tokenSpent");
-  if (record.usesLeft === 1) draft.remove(tokenKey(token.id));
-  else draft.write(TOKEN, tokenKey(token.id), { ...record, usesLeft: record.usesLeft - 1 });
+  useToken(draft, token.id);
   seat(draft, context.index, member);
   return { value: context.index };
 }
@@ -94,18 +94,5 @@ export function removeMember(draft: Draft, command: Of<"member.remove">): Decisi
     seats: roster.seats.filter((one) => one.id !== raftId),
     removed: [...roster.removed, raftId],
   });
-  return ACCEPTED;
-}
-
-export function createToken(draft: Draft, context: ApplyContext, command: Of<"token.create">): Decision {
-  const { id, hash, uses, ttlMs } = command;
-  if (draft.get(tokenKey(id)) !== undefined) return refuse("state");
-  draft.write(TOKEN, tokenKey(id), { id, hash, usesLeft: uses, expiresAt: context.time + ttlMs });
-  return ACCEPTED;
-}
-
-export function revokeToken(draft: Draft, command: Of<"token.revoke">): Decision {
-  if (draft.get(tokenKey(command.id)) === undefined) return refuse("unknown");
-  draft.remove(tokenKey(command.id));
   return ACCEPTED;
 }

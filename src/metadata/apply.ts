@@ -1,17 +1,9 @@
 import { addCopy, adoptBlob, commitBlob, dropCopy, evictBlob, linkRemoteBlob, mountBlob, renewLinks, unlinkBlob } from "./apply-blob.ts";
 import { acknowledgeDeletion, condemnBlob, expireLink, reclaimBlob } from "./apply-collect.ts";
 import { deleteManifest, deleteTag, purgeManifest, putManifest, renewLease, undeleteManifest } from "./apply-manifest.ts";
-import {
-  addMember,
-  createToken,
-  initCluster,
-  raiseVersion,
-  removeMember,
-  revokeToken,
-  setMemberState,
-  updateMember,
-} from "./apply-member.ts";
+import { addMember, initCluster, raiseVersion, removeMember, setMemberState, updateMember } from "./apply-member.ts";
 import { openSession } from "./apply-session.ts";
+import { createToken, revokeToken } from "./apply-token.ts";
 import type { Command, Outcome } from "./commands.ts";
 import { ACCEPTED, type Decision } from "./decision.ts";
 import { Draft } from "./draft.ts";

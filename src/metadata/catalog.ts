@@ -5,6 +5,7 @@ import type {
   BlobRecord,
   CatalogTime,
   ClusterRecord,
+  JoinTokenRecord,
   Link,
   ManifestRecord,
   Member,
@@ -22,6 +23,8 @@ export interface Catalog {
   time(): CatalogTime;
   members(): readonly Member[];
   member(raftId: RaftId): Member | undefined;
+  /** Also one that is good no more, as long as its record is kept. */
+  joinToken(id: string): JoinTokenRecord | undefined;
   repository(repository: RepositoryName): RepositoryRecord | undefined;
   tag(repository: RepositoryName, tag: Tag): TagRecord | undefined;
   /** Undefined for one in the trash. */

@@ -128,7 +128,10 @@ export type Refusal =
   | "busy" // gc: referenced again, leased or in grace
   | "count" // a drop would leave too few copies
   | "stale" // gc: of an earlier condemning
-  | "tokenSpent" // unknown, used up, expired or revoked join token
+  | "tokenWrong" // no such join token, or not its secret: which of the two is not said
+  | "tokenUsedUp" // these three only to one who has proven the secret
+  | "tokenExpired"
+  | "tokenRevoked"
   | "incarnation" // session.open: of a start that is not the member's newest
   | "session" // unknown session: never applied blindly
   | "version"; // newer than `cluster.version`

@@ -2,7 +2,7 @@ import type { Digest } from "../core/digest.ts";
 import type { RepositoryName } from "../core/reference.ts";
 import { edgeId } from "./manifest-rows.ts";
 import type { MemoryStore } from "./memory-store.ts";
-import { BLOB, CHILD, LINK, MANIFEST, REPOSITORY, ROSTER, TAG, USAGE } from "./rows.ts";
+import { BLOB, CHILD, LINK, MANIFEST, REPOSITORY, ROSTER, TAG, TOKENS, USAGE } from "./rows.ts";
 
 // For tests: what the counters and indexes must be, worked out anew from the records alone.
 
@@ -139,6 +139,10 @@ function collectStored(rows: Rows, out: Map<string, string>): void {
   const seats = roster === undefined ? [] : ROSTER.decode(roster).seats.map(({ id }) => `member/${String(id).padStart(16, "0")}`);
   const members = under(rows, "member/").map(([id]) => `member/${id}`);
   if (seats.join() !== members.join()) out.set("roster", `${seats} beside ${members}`);
+  const listed = rows.get("tokens");
+  const ids = listed === undefined ? [] : [...TOKENS.decode(listed).ids].sort();
+  const tokens = under(rows, "token/").map(([id]) => id);
+  if (ids.join() !== tokens.join()) out.set("tokens", `${ids} beside ${tokens}`);
 }
 
 function readUsage(value: Uint8Array): object {

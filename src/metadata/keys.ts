@@ -12,7 +12,7 @@ import type { CatalogTime } from "./records.ts";
 //   member/<id>                                 member
 //   peer/<peer id>                              the raft id of a peer, kept after its removal: an identity never comes back
 //   usage/<id>                                  how many copies a member holds, and how many records have no other
-//   token/<token id>                            join token
+//   tokens, token/<token id>                    ids of the join tokens, in the order in which they were made; join token
 //   boot/<id>                                   the newest start of a member that the catalog knows
 //   sessions, session/<id>                      ids of the open sessions; session (G8)
 //   outcome/<session>/<sequence>                outcome kept for a retry
@@ -40,6 +40,7 @@ export const HEAD_KEY = "chain/head";
 export const CLUSTER_KEY = "cluster";
 export const ROSTER_KEY = "roster";
 export const SESSIONS_KEY = "sessions";
+export const TOKENS_KEY = "tokens";
 export const MEMBER_PREFIX = "member/";
 export const REPOSITORY_PREFIX = "repository/";
 

@@ -127,8 +127,10 @@ export interface JoinTokenRecord {
   readonly id: string;
   /** SHA-256 of the token's secret. */
   readonly hash: Uint8Array;
+  /** 0: used up. It is kept so that who comes with it is told why it is good no more. */
   readonly usesLeft: number;
   readonly expiresAt: CatalogTime;
+  readonly revoked?: boolean | undefined;
 }
 
 export interface RepositoryRecord {

@@ -23,6 +23,7 @@ import {
   repositoryKey,
   tagKey,
   tagPrefix,
+  tokenKey,
   widthPrefix,
 } from "./keys.ts";
 import { EMPTY_ROSTER, needOf, targetOf } from "./membership.ts";
@@ -32,6 +33,7 @@ import type {
   CatalogTime,
   ClusterRecord,
   Durability,
+  JoinTokenRecord,
   Link,
   ManifestRecord,
   Member,
@@ -53,6 +55,7 @@ import {
   type Roster,
   type Row,
   TAG,
+  TOKEN,
 } from "./rows.ts";
 import type { CatalogStore } from "./view.ts";
 
@@ -183,6 +186,10 @@ class StoreCatalog implements AppliedCatalog {
   holders(record: BlobRecord): readonly Member[] {
     const { byId } = this.#members();
     return record.copies.flatMap((id) => byId.get(id) ?? []);
+  }
+
+  joinToken(id: string): JoinTokenRecord | undefined {
+    return readRow(this.#store, TOKEN, tokenKey(id)); // not cached: a stranger chooses the id
   }
 
   repository(repository: RepositoryName): RepositoryRecord | undefined {

@@ -1,6 +1,9 @@
+import { generateKeyPairSync } from "node:crypto";
 import { expect, test } from "vitest";
+import { MemoryConsensus } from "../consensus/memory.ts";
 import type { PeerId } from "../core/peer.ts";
-import { memberOf } from "./join.ts";
+import { factsOf, SECRET_HASH } from "../metadata/scenario.ts";
+import { admit, memberOf } from "./join.ts";
 
 const PEER = "12D3KooWJZ7R7D3t1UQPtBvM8dvCMxkrtEMDNTnnAW4dwAmSYgkN" as PeerId;
 const FACTS = { name: "b", zone: "", capacity: 1, addresses: ["/ip4/127.0.0.1/tcp/5100"], http: "127.0.0.1:5000", versionMax: 1 };
@@ -26,4 +29,46 @@ test("what would not do as a member's facts goes into no catalog", () => {
     { versionMax: 1.5 },
   ];
   for (const fact of wrong) expect(() => memberOf({ ...FACTS, ...fact }, PEER), JSON.stringify(fact)).toThrow("is not as it is to be");
+});
+
+async function cluster() {
+  const consensus = new MemoryConsensus();
+  const key = generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "der" });
+  await consensus.propose({ type: "cluster.init", clusterId: "c", publicKey: new Uint8Array(1), member: factsOf(1) });
+  const create = (id: string, uses = 1, ttlMs = 1_000) => consensus.propose({ type: "token.create", id, hash: SECRET_HASH, uses, ttlMs });
+  const admission = { consensus, clusterId: "c", keys: { secret: new Uint8Array(32), key } };
+  const ask = (node: number, id: string, hash = SECRET_HASH, more: object = {}) =>
+    admit(admission, factsOf(node, more), { id, hash }, new AbortController().signal);
+  return { consensus, create, ask };
+}
+
+test("a newcomer with the secret is told what became of its token; one without is told the same whatever it shows", async () => {
+  const { consensus, create, ask } = await cluster();
+  for (const id of ["used", "revoked", "good"]) await create(id);
+  await create("expired", 1, 0);
+  expect(await ask(2, "used")).not.toHaveProperty("refused");
+  await consensus.propose({ type: "token.revoke", id: "revoked" });
+  consensus.stampMs = 1;
+  await consensus.propose({ type: "clock.tick" });
+  const answers = (hash?: Uint8Array) => Promise.all(["used", "revoked", "expired", "none"].map((id) => ask(3, id, hash)));
+  expect(await answers()).toEqual(["usedUp", "revoked", "expired", "wrong"].map((refused) => ({ refused })));
+  expect(await answers(new Uint8Array(32))).toEqual(Array(4).fill({ refused: "wrong" }));
+});
+
+test("G7: who has no good token writes nothing into the log, and a member that asks again is answered without one", async () => {
+  const { consensus, create, ask } = await cluster();
+  await create("t");
+  const { lastIndex } = consensus.status();
+  expect(await ask(2, "t", new Uint8Array(32))).toEqual({ refused: "wrong" });
+  expect(await ask(2, "none")).toEqual({ refused: "wrong" });
+  expect(consensus.status().lastIndex).toBe(lastIndex);
+  const answer = await ask(2, "t");
+  expect(await ask(2, "t")).toEqual(answer);
+});
+
+test("a node that is cut off refuses no token: it asks to be asked again", async () => {
+  const { consensus, create, ask } = await cluster();
+  await create("t");
+  consensus.cutOff = true;
+  await expect(ask(2, "none")).rejects.toMatchObject({ code: "UNAVAILABLE" });
 });

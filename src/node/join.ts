@@ -13,12 +13,14 @@ import {
   type JoinFacts,
   JoinRefused,
   type JoinServer,
+  type RefusalReason,
   requestJoin,
   serveJoin,
   WrongCluster,
 } from "../exchange/libp2p/join.ts";
 import { signMembership } from "../exchange/membership-certificate.ts";
-import type { MemberFacts } from "../metadata/commands.ts";
+import { tokenRefusal } from "../metadata/apply-token.ts";
+import type { MemberFacts, Refusal } from "../metadata/commands.ts";
 import { privateKeyOf, publicKeyOf } from "./bootstrap.ts";
 import { type ClusterKeys, type ClusterState, writeClusterKeys, writeClusterState } from "./cluster-state.ts";
 import { NodeError } from "./node-error.ts";
@@ -52,7 +54,8 @@ export async function joinCluster(plan: JoinPlan, signal: AbortSignal): Promise<
   return state;
 }
 
-function readToken(text: string): JoinToken {
+/** @throws NodeError where it is no join token, or damaged */
+export function readToken(text: string): JoinToken {
   try {
     return parseToken(text);
   } catch (error) {
@@ -93,17 +96,14 @@ function refusalOf(error: unknown, address: string): NodeError {
 }
 
 export interface Admission {
-  readonly host: Host;
   readonly consensus: Consensus;
   readonly clusterId: string;
   readonly keys: ClusterKeys;
-  readonly clock: Clock;
-  readonly log: Log;
 }
 
 /** Takes newcomers in: the use of the token and the membership are one entry, so that neither is without the other. */
-export async function admitNewcomers(admission: Admission): Promise<void> {
-  const { host, keys, clock, log } = admission;
+export async function admitNewcomers(host: Host, clock: Clock, log: Log, admission: Admission): Promise<void> {
+  const { keys } = admission;
   const key = privateKeyOf(keys);
   const server: JoinServer = {
     publicKey: publicKeyOf(keys),
@@ -116,16 +116,44 @@ export async function admitNewcomers(admission: Admission): Promise<void> {
   await serveJoin(host, server);
 }
 
-async function admit(
+const REASONS: Readonly<Partial<Record<Refusal, RefusalReason>>> = {
+  tokenWrong: "wrong",
+  tokenUsedUp: "usedUp",
+  tokenExpired: "expired",
+  tokenRevoked: "revoked",
+  version: "version",
+};
+
+/** A token that is not good is told from this node's state, with a barrier: whoever comes without one writes nothing into the log. */
+async function refuseEarly(
+  consensus: Consensus,
+  newcomer: PeerId,
+  { id, hash }: { readonly id: string; readonly hash: Uint8Array },
+  signal: AbortSignal,
+): Promise<{ readonly refused: RefusalReason } | undefined> {
+  if ((await consensus.barrier(signal)) === "cutOff")
+    throw new OciError("UNAVAILABLE", "the node that was asked is cut off from the cluster");
+  const { catalog } = consensus;
+  // it was taken in, and did not hear of it: it is answered again
+  if (catalog.members().some((member) => member.peerId === newcomer)) return undefined;
+  const refused = tokenRefusal(catalog.joinToken(id), hash, catalog.time());
+  const reason = refused === undefined ? undefined : REASONS[refused];
+  return reason === undefined ? undefined : { refused: reason };
+}
+
+/** Decides on one newcomer that has shown a token's secret. @throws OciError DENIED; UNAVAILABLE without a quorum */
+export async function admit(
   admission: Admission,
   member: MemberFacts,
   token: { readonly id: string; readonly hash: Uint8Array },
   signal: AbortSignal,
 ): ReturnType<JoinServer["admit"]> {
   const { clusterId, consensus, keys } = admission;
+  const early = await refuseEarly(consensus, member.peerId, token, signal);
+  if (early !== undefined) return early;
   const outcome = await consensus.propose({ type: "member.add", member, token }, { signal });
-  if (outcome.refused === "tokenSpent") return { refused: "spent" };
-  if (outcome.refused === "version") return { refused: "version" };
+  const refused = outcome.refused === undefined ? undefined : REASONS[outcome.refused];
+  if (refused !== undefined) return { refused };
   if (outcome.refused === "state") {
     throw new OciError("DENIED", "a node with this identity was removed from the cluster: join with an empty data folder", {
       peer: member.peerId,

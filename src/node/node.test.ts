@@ -167,7 +167,9 @@ test("a join token that is used up, or of another cluster, lets nobody in", asyn
   const a = await start("a", BOOTSTRAP);
   const { token, join: addresses } = await createToken({ socket: a.adminSocket }, { uses: 1, ttl: "1h" });
   await start("b", { bootstrap: false, join: addresses[0], token });
-  await expect(start("c", { bootstrap: false, join: addresses[0], token })).rejects.toThrow('make another with "roadstead token create"');
+  await expect(start("c", { bootstrap: false, join: addresses[0], token })).rejects.toThrow(
+    'is used up: make another with "roadstead token create"',
+  );
   const other = await start("other", BOOTSTRAP);
   const foreign = await createToken({ socket: other.adminSocket }, { uses: 1, ttl: "1h" });
   await expect(start("d", { bootstrap: false, join: addresses[0], token: foreign.token })).rejects.toThrow("belongs to another cluster");

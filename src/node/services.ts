@@ -96,7 +96,7 @@ export async function startServices(base: Foundation): Promise<string> {
     return { appliedIndex, blobs: usage.blobs, bytes: usage.sizeBytes, cutOff };
   };
   await serveVitals(host, clock, vitals);
-  await admitNewcomers({ host, consensus, clusterId: state.clusterId, keys, clock, log: log.child({ part: "join" }) });
+  await admitNewcomers(host, clock, log.child({ part: "join" }), { consensus, clusterId: state.clusterId, keys });
   watchMembership(base);
   const adminSocket = await openAdminDoor(base, vitals);
   const readiness = {

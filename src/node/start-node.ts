@@ -18,7 +18,7 @@ import { foundCluster, initCluster } from "./bootstrap.ts";
 import { type ClusterState, readClusterKeys, readClusterState, writeClusterState } from "./cluster-state.ts";
 import { lockDataFolder } from "./data-lock.ts";
 import { openFront, refuseOpenDoor } from "./front.ts";
-import { joinCluster } from "./join.ts";
+import { joinCluster, readToken } from "./join.ts";
 import { NodeError } from "./node-error.ts";
 import { Roster } from "./roster.ts";
 import { nodeName, selfFacts } from "./self-facts.ts";
@@ -145,6 +145,7 @@ async function openFolder({ data, stack, options }: Ground): Promise<ClusterStat
       `--join ${entry.join} needs --token TOKEN for an empty data folder: make one with "roadstead token create" on a member`,
     );
   }
+  if (isNew && !entry.bootstrap) readToken(entry.token ?? ""); // before anything is opened or written
   try {
     await mkdir(data, { recursive: true, mode: 0o700 });
   } catch (error) {

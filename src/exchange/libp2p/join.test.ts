@@ -103,7 +103,7 @@ test("an answer whose certificate is for another peer is not believed", async ()
   await expect(join()).rejects.toMatchObject({ name: "WrongCluster" });
 });
 
-test.each(["wrong", "usedUp", "expired", "revoked", "spent", "version"] as const)(
+test.each(["wrong", "usedUp", "expired", "revoked", "version"] as const)(
   "a token that is refused as %s gives one line that says what to do",
   async (refused) => {
     await serve({ admit: async () => ({ refused }) });
@@ -139,6 +139,17 @@ test("ten failed attempts from an address close it for a minute, also where they
   await clock.advance(60_000);
   expect(await join()).toMatchObject({ raftId: 7 });
 });
+
+test.each(["usedUp", "expired", "revoked", "version"] as const)(
+  "a token that is refused as %s has been proven: it counts as no guess",
+  async (refused) => {
+    let isGood = false;
+    await serve({ admit: async (...given) => (isGood ? admit(...given) : { refused }) });
+    for (let at = 0; at < 12; at += 1) await expect(join()).rejects.toMatchObject({ reason: refused });
+    isGood = true;
+    expect(await join()).toMatchObject({ raftId: 7 });
+  },
+);
 
 test("no stream of the join protocol stays open", async () => {
   await serve();

@@ -36,7 +36,6 @@ const REFUSALS = {
   usedUp: 'the join token is used up: make another with "roadstead token create"',
   expired: 'the join token has expired: make another with "roadstead token create"',
   revoked: 'the join token was revoked: make another with "roadstead token create"',
-  spent: 'the join token is good no more (used up, expired or revoked): make another with "roadstead token create"',
   tooManyAttempts: "too many failed attempts to join from this address: wait a minute",
   version: "the cluster runs a newer version than this node: install that version first",
 } as const;
@@ -242,6 +241,8 @@ async function welcome(
     return packError(error);
   }
   if ("refused" in answer) {
+    // the others have proven the secret: that is no guess
+    if (answer.refused !== "wrong") limit.forgive(remoteHost);
     server.log.warn({ newcomer, host: remoteHost, refused: answer.refused }, "a node that asked to join was refused");
     return answer;
   }
