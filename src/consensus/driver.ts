@@ -2,6 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { RaftId } from "../core/peer.ts";
 import type { Random } from "../core/random.ts";
+import { readBoot } from "../metadata/apply-session.ts";
 import type { Command, Outcome } from "../metadata/commands.ts";
 import type { ConfChange } from "../raft/conf-change.ts";
 import type { RawNode } from "../raft/raw-node.ts";
@@ -12,7 +13,8 @@ import { Contact } from "./contact.ts";
 import { createCoreNode } from "./core-node.ts";
 import type { Fatal } from "./errors.ts";
 import { handOver } from "./hand-over.ts";
-import { deliver } from "./inbox.ts";
+import { Inbox } from "./inbox.ts";
+import { Incarnations } from "./incarnations.ts";
 import { LeaderLoss } from "./leader-loss.ts";
 import { Listeners } from "./listeners.ts";
 import { LogCutter } from "./log-cutter.ts";
@@ -23,13 +25,15 @@ import { ReadyLoop } from "./ready-loop.ts";
 import { outsideError } from "./refusals.ts";
 import { ReplaceableCatalog } from "./replaceable-catalog.ts";
 import { Snapshots } from "./snapshots.ts";
-import { statusOf } from "./status.ts";
+import { isSoleVoter, soleIndex } from "./sole-voter.ts";
+import { progressOf, statusOf } from "./status.ts";
 import type { AppliedStore, RaftLog } from "./store.ts";
 import type { Timing } from "./timing.ts";
-import type { PeerMessage, Transport } from "./transport.ts";
+import type { Boot, Transport } from "./transport.ts";
 
 export interface DriverOptions {
   readonly self: RaftId;
+  readonly boot: Boot;
   readonly log: RaftLog;
   readonly store: AppliedStore;
   readonly transport: Transport;
@@ -51,6 +55,8 @@ export class Driver implements Consensus, Membership {
   readonly #loop: ReadyLoop;
   readonly #applier: Applier;
   readonly #contact: Contact;
+  readonly #incarnations: Incarnations;
+  readonly #inbox: Inbox;
   readonly #proposals: Proposals;
   readonly #reads: Reads;
   readonly #snapshots: Snapshots;
@@ -67,7 +73,7 @@ export class Driver implements Consensus, Membership {
   #failed = false;
 
   constructor(options: DriverOptions) {
-    const { self, store, transport, clock, random, logger, timing, log } = options;
+    const { self, boot, store, transport, clock, random, logger, timing, log } = options;
     this.#options = options;
     this.self = self;
     this.catalog = new ReplaceableCatalog(store);
@@ -75,24 +81,12 @@ export class Driver implements Consensus, Membership {
     this.#configured = new Listeners(logger);
     this.#installed = new Listeners(logger);
     this.#conf = store.confState;
-    const fatal: Fatal = (error) => this.fail(error);
+    const fatal = (error: Error) => this.fail(error);
     this.#node = createCoreNode(options);
+    this.#incarnations = new Incarnations({ self, boot, recorded: (peer) => readBoot(store, peer), outdated: fatal });
     this.#applier = this.#makeApplier(fatal);
     this.#snapshots = this.#makeSnapshots();
-    this.#loop = new ReadyLoop({
-      self,
-      node: this.#node,
-      log,
-      transport,
-      fatal,
-      applier: this.#applier,
-      monotonicMs: () => clock.monotonicMs(),
-      defer: options.defer ?? setImmediate,
-      appendBytes: timing.appendBytes,
-      soft: (state) => this.#softChanged(state),
-      reads: (states) => this.#reads.answered(states),
-      sendSnapshot: (message) => this.#snapshots.send(message),
-    });
+    this.#loop = this.#makeLoop(fatal);
     this.#contact = new Contact({
       self,
       clock,
@@ -110,40 +104,41 @@ export class Driver implements Consensus, Membership {
       heardWithin: (id, ms) => this.#contact.heardWithin(id, ms),
       campaigned: () => this.#loop.wake(),
     });
-    const cutOff = (): boolean => this.#contact.cutOff;
-    this.#proposals = new Proposals({ self, clock, random, timing, cutOff, submit: (envelopes) => this.#submit(envelopes) });
+    const cutOff = () => this.#contact.cutOff;
+    this.#proposals = new Proposals({
+      self,
+      boot,
+      clock,
+      random,
+      timing,
+      cutOff,
+      outdated: () => this.#incarnations.refusedByCatalog(),
+      submit: (envelopes) => this.#submit(envelopes),
+    });
     this.#reads = new Reads({
       self,
       clock,
       random,
       timing,
       cutOff,
-      soleIndex: () => this.#soleIndex(),
+      soleIndex: () => soleIndex(self, this.#conf, this.#node, store),
       appliedIndex: () => store.appliedIndex,
       ask: (context) => this.#askRead(context),
       leaderHeard: () => this.#contact.heardWithin(this.#soft.leader, timing.readRoundMs),
       unanswered: (unanswered) => this.#contact.setUnanswered(unanswered),
     });
     this.#cutter = new LogCutter({ log, store, timing, keepFrom: () => this.#snapshots.keepFrom });
+    this.#inbox = this.#makeInbox();
   }
 
   /** Begins to take part. */
   async start(): Promise<void> {
-    const { transport, clock, timing, store } = this.#options;
-    await transport.start({
-      receive: (from, messages) => this.#receive(from, messages),
-      receiveSnapshot: (from, header, chunks) => this.#snapshots.receive(from, header, chunks),
-      unreachable: (to) => {
-        if (this.#stopped) return;
-        this.#node.reportUnreachable(to);
-        this.#leaderLoss.unreachable(to);
-        this.#loop.wake();
-      },
-    });
+    const { boot, transport, clock, timing, store } = this.#options;
+    await transport.start(this.#inbox, boot);
     store.onSynced(() => this.#cutter.cut());
     this.#stopTicks = clock.every(timing.tickMs, () => this.#tick());
     // Alone, there is nobody to wait for.
-    if (this.#isSoleVoter()) this.#node.campaign();
+    if (isSoleVoter(this.self, this.#conf)) this.#node.campaign();
     this.#loop.wake();
   }
 
@@ -175,7 +170,6 @@ export class Driver implements Consensus, Membership {
     return this.#options.store.onSynced(listener);
   }
 
-  /** Called when a snapshot has replaced the catalog: `onApplied` says nothing of what it brought. */
   onInstalled(listener: (index: number) => void): () => void {
     return this.#installed.add(listener);
   }
@@ -193,13 +187,8 @@ export class Driver implements Consensus, Membership {
   }
 
   progress(): readonly PeerProgress[] {
-    const activeMs = this.#options.timing.tickMs * this.#options.timing.electionTicks;
-    return [...this.#node.status().progress].map(([raftId, { match, state }]) => ({
-      raftId,
-      match,
-      state,
-      active: this.#contact.heardWithin(raftId, activeMs),
-    }));
+    const { tickMs, electionTicks } = this.#options.timing;
+    return progressOf(this.#node.status(), (peer) => this.#contact.heardWithin(peer, tickMs * electionTicks));
   }
 
   /** The first index that this node's log still holds. */
@@ -207,13 +196,13 @@ export class Driver implements Consensus, Membership {
     return this.#options.log.firstIndex();
   }
 
+  lastIndex(): number {
+    return this.#options.log.lastIndex();
+  }
+
   /** Hash over all that has applied: the same on every member at the same index. */
   seal(): Uint8Array {
     return this.#options.store.seal;
-  }
-
-  lastIndex(): number {
-    return this.#options.log.lastIndex();
   }
 
   proposeConfChange(change: ConfChange): string | undefined {
@@ -269,23 +258,39 @@ export class Driver implements Consensus, Membership {
     });
   }
 
-  #receive(from: RaftId, messages: readonly PeerMessage[]): void {
-    if (this.#stopped) return;
-    this.#contact.heard(from);
-    if (this.#contact.cutOff) this.#contact.recheck(this.#conf);
-    const { transport } = this.#options;
-    deliver(
-      {
-        self: this.self,
-        transport,
-        loop: this.#loop,
-        leader: this.#soft.leader,
-        leads: this.leads(),
-        refused: () => this.#proposals.refused(),
-      },
-      from,
-      messages,
-    );
+  #makeLoop(fatal: Fatal): ReadyLoop {
+    const { self, log, transport, clock, timing, defer = setImmediate } = this.#options;
+    return new ReadyLoop({
+      self,
+      node: this.#node,
+      log,
+      transport,
+      fatal,
+      applier: this.#applier,
+      monotonicMs: () => clock.monotonicMs(),
+      defer,
+      appendBytes: timing.appendBytes,
+      soft: (state) => this.#softChanged(state),
+      reads: (states) => this.#reads.answered(states),
+      sendSnapshot: (message) => this.#snapshots.send(message),
+    });
+  }
+
+  #makeInbox(): Inbox {
+    return new Inbox({
+      self: this.self,
+      node: this.#node,
+      loop: this.#loop,
+      transport: this.#options.transport,
+      contact: this.#contact,
+      incarnations: this.#incarnations,
+      leaderLoss: this.#leaderLoss,
+      proposals: this.#proposals,
+      snapshots: this.#snapshots,
+      leads: () => this.leads(),
+      leader: () => this.#soft.leader,
+      conf: () => this.#conf,
+    });
   }
 
   #tick(): void {
@@ -315,18 +320,6 @@ export class Driver implements Consensus, Membership {
     if (this.#stopped || this.#node.readIndex(context) !== undefined) return false;
     this.#loop.wake();
     return true;
-  }
-
-  #isSoleVoter(): boolean {
-    const { voters, votersOutgoing } = this.#conf;
-    return voters.length === 1 && voters[0] === this.self && votersOutgoing.length === 0;
-  }
-
-  /** Until an entry of its own term has applied, a leader does not know what is committed: then all of its log has to be waited for. */
-  #soleIndex(): number | undefined {
-    if (!this.#isSoleVoter() || this.#soft.role !== "leader") return undefined;
-    const status = this.#node.status();
-    return this.#options.store.appliedTerm === status.term ? status.commit : status.lastIndex;
   }
 
   #softChanged(state: SoftState): void {
@@ -361,7 +354,10 @@ export class Driver implements Consensus, Membership {
     if (this.#stopped) return;
     this.catalog.changed(batch.keys);
     for (const reply of batch.replies) this.#node.step(reply);
-    for (const { index, command, outcome } of batch.commands) this.#applied.emit({ index, command, outcome });
+    for (const { index, command, outcome } of batch.commands) {
+      if (command.type === "session.open" && outcome.refused === undefined) this.#incarnations.opened(command);
+      this.#applied.emit({ index, command, outcome });
+    }
     this.#proposals.applied(batch.commands);
     this.#reads.applied(batch.index);
     if (batch.confChanged) this.#configured.emit();
@@ -371,6 +367,7 @@ export class Driver implements Consensus, Membership {
   #afterInstall(): void {
     const { store } = this.#options;
     this.#conf = store.confState;
+    this.#incarnations.replaced();
     this.catalog.replaced();
     this.#installed.emit(store.appliedIndex);
     this.#reads.applied(store.appliedIndex);
@@ -380,6 +377,7 @@ export class Driver implements Consensus, Membership {
   #stop(): void {
     this.#stopped = true;
     this.#stopTicks?.();
+    this.#inbox.stop();
     this.#leaderLoss.stop();
     this.#loop.stop();
     this.#snapshots.stop();

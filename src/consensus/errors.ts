@@ -1,6 +1,7 @@
 export type ConsensusErrorCode =
   | "logCorrupt" // the Raft log is torn or altered: the node must not vote or serve with it
   | "catalogCorrupt" // the catalog's seals are broken: reinstall from a snapshot
+  | "outdated" // the disk is older than what this node has promised: a backup or a copy
   | "folderInUse" // another process holds the data folder
   | "storage" // a write or fsync failed: the process must end
   | "version" // an entry or snapshot that this program does not know

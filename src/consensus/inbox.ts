@@ -1,27 +1,78 @@
 import type { RaftId } from "../core/peer.ts";
 import { ENTRY_BYTES_MAX } from "../metadata/entry.ts";
+import type { RawNode } from "../raft/raw-node.ts";
+import type { ConfState } from "../raft/types.ts";
+import type { Contact } from "./contact.ts";
+import { type Incarnations, refusalError } from "./incarnations.ts";
+import type { LeaderLoss } from "./leader-loss.ts";
+import type { Proposals } from "./proposals.ts";
 import type { ReadyLoop } from "./ready-loop.ts";
-import type { PeerMessage, Transport } from "./transport.ts";
+import type { Snapshots } from "./snapshots.ts";
+import type { Boot, BootRefusal, PeerMessage, Transport, TransportHandler } from "./transport.ts";
 
 export interface InboxOptions {
   readonly self: RaftId;
+  readonly node: Pick<RawNode, "reportUnreachable">;
   readonly loop: ReadyLoop;
   readonly transport: Transport;
-  readonly leads: boolean;
-  readonly leader: RaftId;
-  /** A proposal of ours went to one that does not lead. */
-  readonly refused: () => void;
+  readonly contact: Contact;
+  readonly incarnations: Incarnations;
+  readonly leaderLoss: LeaderLoss;
+  readonly proposals: Pick<Proposals, "refused">;
+  readonly snapshots: Snapshots;
+  readonly leads: () => boolean;
+  readonly leader: () => RaftId;
+  readonly conf: () => ConfState;
 }
 
 const STAMP_ROOM_BYTES = 16;
 
 /** What peers say, to whom it concerns. */
-export function deliver(
-  { self, loop, transport, leads, leader, refused }: InboxOptions,
-  from: RaftId,
-  messages: readonly PeerMessage[],
-): void {
-  for (const message of messages) {
+export class Inbox implements TransportHandler {
+  readonly #options: InboxOptions;
+  #stopped = false;
+
+  constructor(options: InboxOptions) {
+    this.#options = options;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  receive(from: RaftId, boot: Boot, messages: readonly PeerMessage[]): BootRefusal | undefined {
+    if (this.#stopped) return undefined;
+    const { contact, conf, incarnations } = this.#options;
+    const refusal = incarnations.check(from, boot);
+    if (refusal !== undefined) return refusal;
+    incarnations.heard(from, messages);
+    contact.heard(from);
+    if (contact.cutOff) contact.recheck(conf());
+    for (const message of messages) this.#deliver(from, message);
+    return undefined;
+  }
+
+  async receiveSnapshot(from: RaftId, boot: Boot, header: Uint8Array, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const { incarnations, snapshots } = this.#options;
+    const refusal = incarnations.check(from, boot);
+    if (refusal !== undefined) throw refusalError(from, refusal);
+    await snapshots.receive(from, header, chunks);
+  }
+
+  refused(by: RaftId, refusal: BootRefusal): void {
+    if (!this.#stopped) this.#options.incarnations.refused(by, refusal);
+  }
+
+  unreachable(to: RaftId): void {
+    if (this.#stopped) return;
+    const { node, leaderLoss, loop } = this.#options;
+    node.reportUnreachable(to);
+    leaderLoss.unreachable(to);
+    loop.wake();
+  }
+
+  #deliver(from: RaftId, message: PeerMessage): void {
+    const { self, loop, transport, leads, leader, proposals } = this.#options;
     switch (message.kind) {
       case "raft": {
         const { type, to } = message.message;
@@ -31,11 +82,12 @@ export function deliver(
       }
       case "proposal":
         if (message.envelope.byteLength > ENTRY_BYTES_MAX - STAMP_ROOM_BYTES) break;
-        if (leads) loop.take([message.envelope]);
-        else transport.send(from, [{ kind: "notLeader", leader }]);
+        if (leads()) loop.take([message.envelope]);
+        else transport.send(from, [{ kind: "notLeader", leader: leader() }]);
         break;
       case "notLeader":
-        refused();
+        // Whoever was taken for the leader is none.
+        proposals.refused();
         break;
       case "ping":
         transport.send(from, [{ kind: "pong" }]);

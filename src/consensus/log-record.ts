@@ -34,6 +34,8 @@ function checksum(index: number, bytes: Buffer): number {
 
 /** What each batch of the log writes beside its entries: the newest one tells what must be there. */
 export interface LogMeta {
+  /** How often the log was opened. */
+  readonly incarnation: number;
   readonly hardState: HardState;
   /** What the log begins after: a snapshot, or what was cut. */
   readonly base: { readonly index: number; readonly term: number };

@@ -1,7 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { RaftId } from "../core/peer.ts";
 import type { Random } from "../core/random.ts";
-import type { PeerMessage, Transport, TransportHandler } from "./transport.ts";
+import type { Boot, PeerMessage, Transport, TransportHandler } from "./transport.ts";
 import { decodePeerMessage, encodePeerMessage } from "./wire.ts";
 
 export interface NetworkOptions {
@@ -12,10 +12,16 @@ export interface NetworkOptions {
   readonly lossRatio?: number;
 }
 
+interface Node {
+  readonly self: RaftId;
+  readonly handler: TransportHandler;
+  readonly boot: Boot;
+}
+
 /** A network in one process, for tests and simulations. Messages pass through the wire format. */
 export class MemoryNetwork {
   readonly #options: NetworkOptions;
-  readonly #handlers = new Map<RaftId, TransportHandler>();
+  readonly #nodes = new Map<RaftId, Node>();
   /** Which pairs cannot reach each other, by `from>to`. */
   readonly #cut = new Set<string>();
   /** Sees each message before it is sent; false drops it. */
@@ -25,15 +31,24 @@ export class MemoryNetwork {
     this.#options = options;
   }
 
+  /** Where two are started for one number, as of a folder that was copied, the later one is spoken to, and both speak. */
   transport(self: RaftId): Transport {
+    let node: Node | undefined;
     return {
-      start: async (handler) => {
-        this.#handlers.set(self, handler);
+      start: async (handler, boot) => {
+        node = { self, handler, boot };
+        this.#nodes.set(self, node);
       },
-      send: (to, messages) => this.#send(self, to, messages),
-      sendSnapshot: (to, header, chunks, signal) => this.#sendSnapshot(self, to, header, chunks, signal),
+      send: (to, messages) => {
+        if (node !== undefined) this.#send(node, to, messages);
+      },
+      sendSnapshot: async (to, header, chunks, signal) => {
+        if (node === undefined) throw new Error(`${self} has not started`);
+        await this.#sendSnapshot(node, to, header, chunks, signal);
+      },
       close: async () => {
-        this.#handlers.delete(self);
+        if (this.#nodes.get(self) === node) this.#nodes.delete(self);
+        node = undefined;
       },
     };
   }
@@ -53,23 +68,30 @@ export class MemoryNetwork {
     this.#cut.clear();
   }
 
-  #send(from: RaftId, to: RaftId, messages: readonly PeerMessage[]): void {
+  #send({ self: from, handler: sender, boot }: Node, to: RaftId, messages: readonly PeerMessage[]): void {
     for (const message of messages) {
       if (!this.filter(from, to, message)) continue;
       if (this.#options.random.float() < (this.#options.lossRatio ?? 0)) continue;
       const bytes = encodePeerMessage(message);
       this.#options.clock.after(this.#options.random.float() * this.#options.delayMsMax, () => {
         if (!this.#reaches(from, to)) return;
-        const handler = this.#handlers.get(to);
-        if (handler !== undefined) handler.receive(from, [decodePeerMessage(bytes)]);
+        const handler = this.#nodes.get(to)?.handler;
         // As a connection that is refused: the host is there, the process is not.
-        else this.#handlers.get(from)?.unreachable(to);
+        if (handler === undefined) return sender.unreachable(to);
+        const refusal = handler.receive(from, boot, [decodePeerMessage(bytes)]);
+        if (refusal !== undefined) sender.refused(to, refusal);
       });
     }
   }
 
-  async #sendSnapshot(from: RaftId, to: RaftId, header: Uint8Array, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
-    const handler = this.#handlers.get(to);
+  async #sendSnapshot(
+    { self: from, boot }: Node,
+    to: RaftId,
+    header: Uint8Array,
+    chunks: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const handler = this.#nodes.get(to)?.handler;
     if (handler === undefined || !this.#reaches(from, to)) throw new Error(`${to} cannot be reached from ${from}`);
     const network = this;
     async function* passed(): AsyncGenerator<Uint8Array> {
@@ -79,10 +101,10 @@ export class MemoryNetwork {
         yield new Uint8Array(chunk);
       }
     }
-    await handler.receiveSnapshot(from, header, passed());
+    await handler.receiveSnapshot(from, boot, header, passed());
   }
 
   #reaches(from: RaftId, to: RaftId): boolean {
-    return !this.#cut.has(`${from}>${to}`) && this.#handlers.has(from);
+    return !this.#cut.has(`${from}>${to}`) && this.#nodes.has(from);
   }
 }

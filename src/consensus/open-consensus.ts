@@ -24,6 +24,8 @@ export interface OpenOptions {
   /** Called once with what ends the node: a failed write, a broken invariant, a command that is too new. */
   readonly fatal: Fatal;
   readonly timing?: Partial<Timing>;
+  /** Runs in a later turn of the event loop; `setImmediate` by default. */
+  readonly defer?: (run: () => void) => void;
 }
 
 /**
@@ -44,8 +46,11 @@ export async function openConsensus(options: OpenOptions): Promise<Driver> {
       ...(log.bootstrap === undefined ? {} : { initial: log.bootstrap }),
     });
     await reconcile(log, store, storage.place);
+    const nonce = Buffer.from(options.random.bytes(8)).toString("hex");
+    const boot = { incarnation: log.incarnation, nonce, term: log.hardState.term, lastIndex: log.lastIndex() };
     const driver = new Driver({
       self,
+      boot,
       log,
       store,
       transport: options.transport,
@@ -53,6 +58,7 @@ export async function openConsensus(options: OpenOptions): Promise<Driver> {
       random: options.random,
       logger: options.log,
       timing: { ...DEFAULT_TIMING, ...options.timing },
+      defer: options.defer,
       fatal,
     });
     failed = (error) => driver.fail(error);

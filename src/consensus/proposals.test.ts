@@ -10,9 +10,13 @@ import { DEFAULT_TIMING, type Timing } from "./timing.ts";
 function fixture(timing: Partial<Timing> = {}) {
   const clock = new ManualClock();
   const sent: Envelope[] = [];
-  const state = { leader: true, cutOff: false, index: 10 };
+  const state = { leader: true, cutOff: false, index: 10, outdated: 0 };
   const proposals = new Proposals({
     self: 1,
+    boot: { incarnation: 4, nonce: "0123456789abcdef" },
+    outdated: () => {
+      state.outdated += 1;
+    },
     clock,
     random: seededRandom(1),
     timing: { ...DEFAULT_TIMING, ...timing },

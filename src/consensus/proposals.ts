@@ -5,6 +5,7 @@ import type { Random } from "../core/random.ts";
 import { isWellFormed } from "../metadata/command-shape.ts";
 import { COMMAND_VERSION, type Command, type Outcome } from "../metadata/commands.ts";
 import { encodeEnvelope } from "../metadata/entry.ts";
+import type { BootId } from "../metadata/records.ts";
 import type { AppliedCommand } from "./applier.ts";
 import { cutOffError, sessionError, stoppingError, unansweredError } from "./refusals.ts";
 import { isSessionless } from "./sessionless.ts";
@@ -18,6 +19,9 @@ export interface ProposeOptions {
 
 export interface ProposalsOptions {
   readonly self: RaftId;
+  readonly boot: BootId;
+  /** A later start of this node has opened a session, or one from a copy of its disk. */
+  readonly outdated: () => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly timing: Timing;
@@ -217,9 +221,12 @@ export class Proposals {
   }
 
   #open(): void {
-    this.propose({ type: "session.open", raftId: this.#options.self })
+    const { self, boot, outdated } = this.#options;
+    const { incarnation, nonce } = boot;
+    this.propose({ type: "session.open", raftId: self, boot: { incarnation, nonce } })
       .then(
-        ({ value }) => {
+        ({ value, refused }) => {
+          if (refused === "incarnation") outdated();
           this.#session = value;
           this.#sequence = 0;
           // Not a member (yet): the next tick asks again, until the deadlines of those that wait.

@@ -65,7 +65,7 @@ export class DurableRaftLog implements RaftLog, Storage {
   #makeSnapshot: () => Snapshot | "unavailable" = () => "unavailable";
 
   /**
-   * Opens the log and checks all of it.
+   * Opens the log, checks all of it, and counts this start.
    * @throws ConsensusError logCorrupt, folderInUse or storage
    */
   static async open(options: DurableRaftLogOptions): Promise<DurableRaftLog> {
@@ -74,9 +74,10 @@ export class DurableRaftLog implements RaftLog, Storage {
       const chain = new SealChain(LINK, options.chainBytes ?? 16 * 2 ** 20, 0);
       const tail = new EntryTail(options.tailBytes ?? 8 * 2 ** 20);
       const meta = await load(database, chain, tail, options);
-      const log = new DurableRaftLog(options, database, chain, tail, meta ?? freshMeta(options.bootstrap));
-      if (meta === undefined && options.bootstrap !== undefined)
-        await log.append({ hardState: undefined, snapshot: undefined, entries: [] });
+      const before = meta ?? freshMeta(options.bootstrap);
+      const log = new DurableRaftLog(options, database, chain, tail, { ...before, incarnation: before.incarnation + 1 });
+      // Before this node says anything to anyone.
+      await log.append({ hardState: undefined, snapshot: undefined, entries: [], sync: true });
       return log;
     } catch (error) {
       await database.close();
@@ -105,6 +106,10 @@ export class DurableRaftLog implements RaftLog, Storage {
 
   get hardState(): HardState {
     return this.#meta.hardState;
+  }
+
+  get incarnation(): number {
+    return this.#meta.incarnation;
   }
 
   get sizeBytes(): number {
@@ -225,7 +230,7 @@ export class DurableRaftLog implements RaftLog, Storage {
     const before = this.#meta;
     const draft: Draft = { hardState: before.hardState, base: before.base, lastIndex: before.lastIndex, sizeBytes: before.sizeBytes };
     const operations = new Map<string, Operation>();
-    let sync = before.sequence === 0;
+    let sync = false;
     let sizeBytes = 0;
     for (const work of works) {
       sync = this.#plan(work, draft, operations) || sync;
@@ -235,7 +240,8 @@ export class DurableRaftLog implements RaftLog, Storage {
     const sequence = sync ? before.sequence + 1 : before.sequence;
     const links = sync ? this.#chain.append(sequence, new Uint8Array(0), sizeBytes + 256) : [];
     draft.sizeBytes = Math.max(0, draft.sizeBytes + sizeBytes);
-    const meta: LogMeta = { ...draft, sequence, checkpoint: this.#chain.checkpoint, bootConfState: before.bootConfState };
+    const { incarnation, bootConfState } = before;
+    const meta: LogMeta = { ...draft, incarnation, sequence, checkpoint: this.#chain.checkpoint, bootConfState };
     const batch = [...operations.values(), put(META, encodeMeta(meta))];
     for (const link of links) batch.push(link.value === undefined ? { type: "del", key: link.key } : put(link.key, link.value));
     await this.#database.batch(batch, { sync });
@@ -249,7 +255,7 @@ export class DurableRaftLog implements RaftLog, Storage {
 
   /** Adds one work's writes; answers whether it needs a sync. */
   #plan(work: LogWork, draft: Draft, operations: Map<string, Operation>): boolean {
-    let sync = work.entries.length > 0 || work.snapshot !== undefined;
+    let sync = work.sync === true || work.entries.length > 0 || work.snapshot !== undefined;
     const { hardState, snapshot, compactTo } = work;
     if (hardState !== undefined) {
       sync ||= hardState.term !== draft.hardState.term || hardState.vote !== draft.hardState.vote;
@@ -303,6 +309,7 @@ function remove(operations: Map<string, Operation>, index: number): void {
 function freshMeta(bootstrap: ConfState | undefined): LogMeta {
   const begun = bootstrap === undefined ? 0 : 1;
   return {
+    incarnation: 0,
     hardState: { term: begun, vote: 0, commit: begun },
     base: { index: begun, term: begun },
     lastIndex: begun,

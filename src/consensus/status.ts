@@ -1,3 +1,4 @@
+import type { RaftId } from "../core/peer.ts";
 import type { Catalog } from "../metadata/catalog.ts";
 import type { Status } from "../raft/raw-node.ts";
 import type { ConfState } from "../raft/types.ts";
@@ -13,6 +14,11 @@ export interface StatusFacts {
   readonly cutOff: boolean;
   readonly progress: readonly PeerProgress[];
   readonly catalog: Catalog;
+}
+
+/** What the leader knows of each member; empty elsewhere. */
+export function progressOf({ progress }: Status, active: (raftId: RaftId) => boolean): PeerProgress[] {
+  return [...progress].map(([raftId, { match, state }]) => ({ raftId, match, state, active: active(raftId) }));
 }
 
 /** What `status`, `/metrics` and `/readyz` tell of this node. */

@@ -59,11 +59,15 @@ export interface LogWork {
   readonly entries: readonly Entry[];
   /** Entries up to here are forgotten. */
   readonly compactTo?: number;
+  /** Synced even where nothing in it asks for that. */
+  readonly sync?: boolean;
 }
 
 /** The durable log. Adapters: `level/raft-log.ts`, `memory-log.ts`. */
 export interface RaftLog extends Storage {
   readonly hardState: HardState;
+  /** How often this log was opened, this time included; on stable storage since. */
+  readonly incarnation: number;
   readonly base: { readonly index: number; readonly term: number };
   /** The synthetic snapshot that a new cluster begins with. */
   readonly bootstrap: SnapshotMeta | undefined;

@@ -1,4 +1,5 @@
 import type { RaftId } from "../core/peer.ts";
+import type { BootId } from "../metadata/records.ts";
 import type { Message } from "../raft/types.ts";
 
 /** What drivers say to each other over the stream between two peers. */
@@ -12,19 +13,36 @@ export type PeerMessage =
   | { readonly kind: "ping" }
   | { readonly kind: "pong" };
 
+/** A start of a node, with what was on its disk then. */
+export interface Boot extends BootId {
+  readonly term: number;
+  readonly lastIndex: number;
+}
+
+/** Why nothing is taken of a start that a peer has spoken for. It concerns that start alone: a late word of an earlier one harms nobody. */
+export interface BootRefusal extends BootId {
+  readonly reason: "passed" | "copied" | "behind";
+}
+
 export interface TransportHandler {
-  /** Messages of one peer, in the order of arrival. Never throws. */
-  receive(from: RaftId, messages: readonly PeerMessage[]): void;
-  /** A snapshot's header and content. Resolves once it is installed; the sender then hears of it. */
-  receiveSnapshot(from: RaftId, header: Uint8Array, chunks: AsyncIterable<Uint8Array>): Promise<void>;
+  /**
+   * Messages of one peer, in the order of arrival; none at the beginning of a stream. Never throws.
+   * @param boot the same object for all of one stream
+   * @returns why they were not taken: the stream ends, and the peer's `refused` is told
+   */
+  receive(from: RaftId, boot: Boot, messages: readonly PeerMessage[]): BootRefusal | undefined;
+  /** A peer took nothing of a start of this node, perhaps of an earlier one. */
+  refused(by: RaftId, refusal: BootRefusal): void;
+  /** A snapshot's header and content. Resolves once it is installed; the sender then hears of it. Rejects where `boot` is not taken. */
+  receiveSnapshot(from: RaftId, boot: Boot, header: Uint8Array, chunks: AsyncIterable<Uint8Array>): Promise<void>;
   /** What was sent to `to` may be lost: its connection broke or its queue is full. */
   unreachable(to: RaftId): void;
 }
 
 /** Between the drivers of a group. Adapters: `memory-transport.ts`, `libp2p/transport.ts`. */
 export interface Transport {
-  /** Takes what arrives from now on. */
-  start(handler: TransportHandler): Promise<void>;
+  /** Takes what arrives from now on, and says of this node that it is `boot`. */
+  start(handler: TransportHandler, boot: Boot): Promise<void>;
   /** Best effort and never waits: what finds a full queue or no connection is dropped. */
   send(to: RaftId, messages: readonly PeerMessage[]): void;
   /**

@@ -185,9 +185,11 @@ async function openHost({ config, clock, log, stack }: Ground, identity: Identit
   }
 }
 
-function raftTransport({ clock, log }: Ground, host: Host, roster: Roster): Libp2pTransport {
+function raftTransport({ clock, log }: Ground, host: Host, roster: Roster, state: ClusterState): Libp2pTransport {
   return new Libp2pTransport({
     host,
+    clusterId: state.clusterId,
+    self: state.raftId,
     peerOf: (raftId) => roster.peerIdOf(raftId),
     raftIdOf: (peer) => roster.raftIdOf(peer),
     clock,
@@ -212,7 +214,7 @@ async function openDriver(ground: Ground, host: Host, roster: Roster, state: Clu
     storage: levelStorage(data),
     raftId: state.raftId,
     bootstrap: state.founding ? { voters: [state.raftId] } : undefined,
-    transport: raftTransport(ground, host, roster),
+    transport: raftTransport(ground, host, roster, state),
     clock,
     random,
     log: log.child({ part: "consensus" }),

@@ -23,6 +23,7 @@ export class MemoryCluster {
   readonly failures: Error[] = [];
   readonly #root: string;
   readonly #timing: Partial<Timing>;
+  #opens = 0;
 
   private constructor(root: string, timing: Partial<Timing>) {
     this.#root = root;
@@ -46,14 +47,15 @@ export class MemoryCluster {
   }
 
   /** Opens a node on its folder; without `voters` it waits to be told by a leader. */
-  async open(id: RaftId, voters?: readonly RaftId[]): Promise<Driver> {
+  async open(id: RaftId, voters?: readonly RaftId[], folder = this.folder(id)): Promise<Driver> {
+    this.#opens += 1;
     const driver = await openConsensus({
-      storage: levelStorage(this.folder(id)),
+      storage: levelStorage(folder),
       raftId: id,
       bootstrap: voters === undefined ? undefined : { voters },
       transport: this.network.transport(id),
       clock: systemClock,
-      random: seededRandom(id * 7919 + this.nodes.size),
+      random: seededRandom(id * 7919 + this.#opens),
       log: silentLog,
       fatal: (error) => this.failures.push(error),
       timing: this.#timing,

@@ -20,6 +20,11 @@ export class FrameCutter {
     this.#maxBytes = maxBytes;
   }
 
+  /** Whether a frame has begun and not ended. */
+  get holds(): boolean {
+    return this.#heldBytes > 0;
+  }
+
   /**
    * @returns the frames that are whole now; they may share memory with `piece`
    * @throws RangeError where a frame is longer than is allowed

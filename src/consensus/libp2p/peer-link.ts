@@ -4,8 +4,10 @@ import type { Clock } from "../../core/clock.ts";
 export interface PeerLinkOptions {
   readonly clock: Clock;
   readonly dial: (signal: AbortSignal) => Promise<Stream>;
-  /** What was sent may be lost. */
-  readonly lost: () => void;
+  /** A stream is there: what stands at its head is said first. */
+  readonly opened: (stream: Stream) => void;
+  /** So many messages were dropped, and what was sent before may be lost. */
+  readonly lost: (dropped: number) => void;
 }
 
 /** Beyond them what comes is dropped: Raft sends again, and memory stays bounded. */
@@ -40,22 +42,22 @@ export class PeerLink {
     if (this.#closed) return;
     if (this.#stream === undefined && this.#dialling === undefined) {
       if (this.#options.clock.monotonicMs() < this.#retryAt) {
-        this.#options.lost();
+        this.#options.lost(frames.length);
         return;
       }
       this.#dial();
     }
     const limit = this.#stream === undefined ? DIALLING_BYTES_MAX : QUEUE_BYTES_MAX;
-    let dropped = false;
+    let dropped = 0;
     for (const { bytes, urgent } of frames) {
       if (this.#queuedBytes + bytes.byteLength > limit && this.#queuedBytes > 0) {
-        dropped = true;
+        dropped += 1;
         continue;
       }
       (urgent ? this.#urgent : this.#bulk).push(bytes);
       this.#queuedBytes += bytes.byteLength;
     }
-    if (dropped) this.#options.lost();
+    if (dropped > 0) this.#options.lost(dropped);
     this.#unansweredSince ??= this.#options.clock.monotonicMs();
     this.#schedule();
   }
@@ -75,8 +77,9 @@ export class PeerLink {
   /** Gives the stream up; the next message opens another. */
   reset(reason: string): void {
     const stream = this.#stream;
-    this.#forget();
+    const dropped = this.#forget();
     stream?.abort(new Error(reason));
+    this.#options.lost(dropped);
   }
 
   close(): void {
@@ -97,8 +100,8 @@ export class PeerLink {
       .catch(() => {
         this.#backoffMs = Math.min(BACKOFF_MAX_MS, Math.max(BACKOFF_MIN_MS, this.#backoffMs * 2));
         this.#retryAt = this.#options.clock.monotonicMs() + this.#backoffMs;
-        this.#drop();
-        if (!this.#closed) this.#options.lost();
+        const dropped = this.#drop();
+        if (!this.#closed) this.#options.lost(dropped);
       })
       .finally(() => {
         cancel();
@@ -116,26 +119,29 @@ export class PeerLink {
     this.#stream = stream;
     this.#backoffMs = 0;
     stream.addEventListener("drain", () => this.#schedule());
-    // Nothing is ever said in this direction; an end of it ends the stream.
+    // A refusal is all that is ever said in this direction; an end of it ends the stream.
     stream.addEventListener("remoteCloseWrite", () => void stream.close().catch(() => undefined));
     stream.addEventListener("close", () => {
       if (this.#stream !== stream) return;
-      this.#forget();
-      if (!this.#closed) this.#options.lost();
+      const dropped = this.#forget();
+      if (!this.#closed) this.#options.lost(dropped);
     });
+    this.#options.opened(stream);
     this.#schedule();
   }
 
-  #forget(): void {
+  #forget(): number {
     this.#stream = undefined;
     this.#unansweredSince = undefined;
-    this.#drop();
+    return this.#drop();
   }
 
-  #drop(): void {
+  #drop(): number {
+    const dropped = this.#urgent.length + this.#bulk.length;
     this.#urgent = [];
     this.#bulk = [];
     this.#queuedBytes = 0;
+    return dropped;
   }
 
   /** In a microtask: what one turn of the loop says to a peer goes out in one write. */
@@ -160,7 +166,6 @@ export class PeerLink {
       }
     } catch (error) {
       this.reset(String(error));
-      this.#options.lost();
     }
   }
 }

@@ -35,12 +35,17 @@ test("a connection over which nothing is answered is given up, and the next mess
       },
       connection: (of) => ({ abort: ({ message }) => aborted.push(`${of}: ${message}`) }),
     },
+    clusterId: "test",
+    self: 1,
     peerOf: () => peer,
     raftIdOf: () => 2,
     clock,
     log: silentLog,
   });
-  await transport.start({ receive() {}, receiveSnapshot: async () => undefined, unreachable() {} });
+  await transport.start(
+    { receive: () => undefined, refused() {}, receiveSnapshot: async () => undefined, unreachable() {} },
+    { incarnation: 1, nonce: "0".repeat(16), term: 0, lastIndex: 0 },
+  );
   const say = async (times: number): Promise<void> => {
     for (let at = 0; at < times; at += 1) {
       transport.send(2, [{ kind: "ping" }]);

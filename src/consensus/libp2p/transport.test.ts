@@ -10,7 +10,7 @@ import { systemClock } from "../../core/clock.ts";
 import { silentLog } from "../../core/log.ts";
 import type { PeerId, RaftId } from "../../core/peer.ts";
 import type { Entry } from "../../raft/types.ts";
-import type { PeerMessage, TransportHandler } from "../transport.ts";
+import type { Boot, BootRefusal, PeerMessage, TransportHandler } from "../transport.ts";
 import { Libp2pTransport, type PeerHost, RAFT_PROTOCOL } from "./transport.ts";
 
 const nodes: Libp2p[] = [];
@@ -52,12 +52,24 @@ class Inbox implements TransportHandler {
   install: TransportHandler["receiveSnapshot"] = async () => undefined;
   #changed: () => void = () => undefined;
 
-  receive(from: RaftId, messages: readonly PeerMessage[]): void {
-    for (const message of messages) this.received.push([from, message]);
+  readonly boots = new Set<Boot>();
+  readonly refusals: [RaftId, BootRefusal][] = [];
+  verdict: (boot: Boot) => BootRefusal["reason"] | undefined = () => undefined;
+
+  receive(from: RaftId, boot: Boot, messages: readonly PeerMessage[]): BootRefusal | undefined {
+    this.boots.add(boot);
+    const reason = this.verdict(boot);
+    if (reason === undefined) for (const message of messages) this.received.push([from, message]);
+    this.#changed();
+    return reason === undefined ? undefined : { reason, incarnation: boot.incarnation, nonce: boot.nonce };
+  }
+  refused(by: RaftId, refusal: BootRefusal): void {
+    this.refusals.push([by, refusal]);
     this.#changed();
   }
-  receiveSnapshot(from: RaftId, header: Uint8Array, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-    return this.install(from, header, chunks);
+  receiveSnapshot(from: RaftId, boot: Boot, header: Uint8Array, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    this.boots.add(boot);
+    return this.install(from, boot, header, chunks);
   }
   unreachable(to: RaftId): void {
     this.lost.push(to);
@@ -72,16 +84,20 @@ class Inbox implements TransportHandler {
   }
 }
 
-async function start(id: RaftId, inbox: TransportHandler): Promise<Libp2pTransport> {
+const bootOf = (incarnation: number): Boot => ({ incarnation, nonce: "ab".repeat(8), term: 3, lastIndex: 9 });
+
+async function start(id: RaftId, inbox: TransportHandler, incarnation = 1, clusterId = "test"): Promise<Libp2pTransport> {
   const transport = new Libp2pTransport({
     host: hostOf(nodes[id - 1]!),
+    clusterId,
+    self: id,
     peerOf: (raftId) => members.get(raftId),
     raftIdOf: (peer) => [...members].find(([, known]) => known === peer)?.[0],
     clock: systemClock,
     log: silentLog,
   });
   transports.push(transport);
-  await transport.start(inbox);
+  await transport.start(inbox, bootOf(incarnation));
   return transport;
 }
 
@@ -160,13 +176,44 @@ test("G7: a peer that the membership does not list is refused", async () => {
   clearInterval(retry);
 });
 
+test("a stream says which start of which node it is, and one that is refused ends, with the reason told to whom it concerns", async () => {
+  const [left, right] = [new Inbox(), new Inbox()];
+  const one = await start(1, left, 4);
+  const two = await start(2, right);
+  right.verdict = () => "passed";
+  one.send(2, [{ kind: "ping" }]);
+  await left.until(() => left.refusals.length > 0 && left.lost.length > 0);
+  expect(left.refusals).toEqual([[2, { reason: "passed", incarnation: 4, nonce: bootOf(4).nonce }]]);
+  expect([...right.boots]).toEqual([bootOf(4)]);
+  expect(right.received).toEqual([]);
+  expect(two.counters.outdated).toBe(1);
+  right.verdict = () => undefined;
+  one.send(2, [{ kind: "pong" }]);
+  await right.until(() => right.received.length === 1);
+  expect(right.received).toEqual([[1, { kind: "pong" }]]);
+});
+
+test("a stream of another cluster is closed and counted, and nobody is told to end", async () => {
+  const [left, right] = [new Inbox(), new Inbox()];
+  const one = await start(1, left, 1, "another");
+  const two = await start(2, right);
+  one.send(2, [{ kind: "ping" }]);
+  await left.until(() => left.lost.length > 0);
+  expect([right.received, right.boots.size, left.refusals]).toEqual([[], 0, []]);
+  expect(two.counters.misdirected).toBe(1);
+  await expect(one.sendSnapshot(2, Buffer.from("h"), (async function* () {})(), new AbortController().signal)).rejects.toThrow(
+    "another cluster",
+  );
+  expect(two.counters.misdirected).toBe(2);
+});
+
 test("a snapshot streams with backpressure, and its sender hears that it was installed", async () => {
   const right = new Inbox();
   const one = await start(1, new Inbox());
   await start(2, right);
   let sizeBytes = 0;
-  right.install = async (from, header, chunks) => {
-    expect([from, Buffer.from(header).toString()]).toEqual([1, "head"]);
+  right.install = async (from, boot, header, chunks) => {
+    expect([from, boot, Buffer.from(header).toString()]).toEqual([1, bootOf(1), "head"]);
     for await (const chunk of chunks) sizeBytes += chunk.byteLength;
   };
   async function* chunks() {
@@ -188,7 +235,7 @@ test("a snapshot that the receiver refuses, or that breaks off, fails at both en
     for (let at = 0; at < 200; at += 1) yield Buffer.alloc(256 * 1024);
   }
   await expect(one.sendSnapshot(2, Buffer.from("h"), many(), new AbortController().signal)).rejects.toThrow("not wanted");
-  right.install = async (_from, _header, chunks) => {
+  right.install = async (_from, _boot, _header, chunks) => {
     try {
       for await (const chunk of chunks) outcomes.push(chunk.byteLength);
       outcomes.push("whole");

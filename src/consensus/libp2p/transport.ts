@@ -4,9 +4,12 @@ import { decode, encode } from "../../core/codec.ts";
 import type { Log } from "../../core/log.ts";
 import type { PeerId, RaftId } from "../../core/peer.ts";
 import { ConsensusError } from "../errors.ts";
-import type { PeerMessage, Transport, TransportHandler } from "../transport.ts";
-import { decodePeerMessage, encodePeerMessage } from "../wire.ts";
+import type { Boot, PeerMessage, Transport, TransportHandler } from "../transport.ts";
+import { encodePeerMessage } from "../wire.ts";
+import { freshCounters, type TransportCounters } from "./counters.ts";
 import { FrameCutter, FrameStream, frame, piecesOf } from "./frames.ts";
+import { clusterHash, decodeHello, decodeRefusal, encodeHello, type Hello } from "./hello.ts";
+import { Inbound } from "./inbound.ts";
 import { PeerLink } from "./peer-link.ts";
 
 export const RAFT_PROTOCOL = "/roadstead/raft/1.0.0";
@@ -23,6 +26,8 @@ export interface PeerHost {
 
 export interface Libp2pTransportOptions {
   readonly host: PeerHost;
+  readonly clusterId: string;
+  readonly self: RaftId;
   /** By the committed membership. */
   readonly peerOf: (raftId: RaftId) => PeerId | undefined;
   readonly raftIdOf: (peer: PeerId) => RaftId | undefined;
@@ -30,8 +35,7 @@ export interface Libp2pTransportOptions {
   readonly log: Log;
 }
 
-/** One entry of 8 MiB at most, and its message. */
-const FRAME_BYTES_MAX = 9 * 2 ** 20;
+const REFUSAL_BYTES_MAX = 256;
 const CHUNK_BYTES_MAX = 2 ** 20;
 /** Raft answers almost everything that is said. Where nothing comes for so long, the connection is dead, and TCP alone would find out in minutes. */
 const SILENCE_MS = 5_000;
@@ -41,29 +45,32 @@ const CHUNK_TIMEOUT_MS = 20_000;
 export class Libp2pTransport implements Transport {
   readonly #options: Libp2pTransportOptions;
   readonly #links = new Map<RaftId, PeerLink>();
-  readonly #inbound = new Map<RaftId, Stream>();
-  #handler: TransportHandler | undefined;
+  readonly #inbound = new Map<RaftId, Inbound>();
+  readonly #cluster: string;
+  readonly counters: TransportCounters = freshCounters();
+  #started: { readonly handler: TransportHandler; readonly boot: Boot } | undefined;
   #stopChecks: (() => void) | undefined;
 
   constructor(options: Libp2pTransportOptions) {
     this.#options = options;
+    this.#cluster = clusterHash(options.clusterId);
   }
 
-  async start(handler: TransportHandler): Promise<void> {
-    this.#handler = handler;
+  async start(handler: TransportHandler, boot: Boot): Promise<void> {
+    this.#started = { handler, boot };
     await this.#options.host.handle(RAFT_PROTOCOL, async (stream, from) => this.#accept(stream, from));
     await this.#options.host.handle(SNAPSHOT_PROTOCOL, (stream, from) => this.#acceptSnapshot(stream, from));
     this.#stopChecks = this.#options.clock.every(CHECK_MS, () => this.#check());
   }
 
   send(to: RaftId, messages: readonly PeerMessage[]): void {
-    if (this.#handler === undefined) return;
     this.#link(to)?.send(messages.map((message) => ({ bytes: frame(encodePeerMessage(message)), urgent: isUrgent(message) })));
   }
 
   async sendSnapshot(to: RaftId, header: Uint8Array, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
     const peer = this.#options.peerOf(to);
-    if (peer === undefined) throw new ConsensusError("transfer", `No member has the number ${to}.`, { to });
+    const boot = this.#started?.boot;
+    if (peer === undefined || boot === undefined) throw new ConsensusError("transfer", `No member has the number ${to}.`, { to });
     const stream = new FrameStream(await this.#options.host.dial(peer, SNAPSHOT_PROTOCOL, signal), CHUNK_BYTES_MAX);
     const onAbort = (): void => stream.abort(new ConsensusError("transfer", "The node is stopping."));
     signal.addEventListener("abort", onAbort, { once: true });
@@ -71,6 +78,7 @@ export class Libp2pTransport implements Transport {
       const answer = stream.read();
       // Looked at below; a refusal in the middle also breaks the writes.
       answer.catch(() => undefined);
+      await stream.write(this.#hello(to, boot));
       await stream.write(header);
       let refused = false;
       answer.then(
@@ -99,22 +107,24 @@ export class Libp2pTransport implements Transport {
   }
 
   async close(): Promise<void> {
-    this.#handler = undefined;
+    this.#started = undefined;
     this.#stopChecks?.();
     for (const link of this.#links.values()) link.close();
-    for (const stream of this.#inbound.values()) stream.abort(new Error("the node is stopping"));
+    for (const inbound of this.#inbound.values()) inbound.abort("the node is stopping");
     this.#links.clear();
     this.#inbound.clear();
   }
 
   #link(to: RaftId): PeerLink | undefined {
     const known = this.#links.get(to);
-    if (known !== undefined) return known;
+    if (known !== undefined || this.#started === undefined) return known;
+    const { handler, boot } = this.#started;
     const { host, peerOf, clock } = this.#options;
     if (peerOf(to) === undefined) {
-      this.#handler?.unreachable(to);
+      handler.unreachable(to);
       return undefined;
     }
+    const hello = frame(this.#hello(to, boot));
     const link = new PeerLink({
       clock,
       dial: (signal) => {
@@ -122,7 +132,15 @@ export class Libp2pTransport implements Transport {
         if (peer === undefined) return Promise.reject(new Error(`${to} is no member any more`));
         return host.dial(peer, RAFT_PROTOCOL, signal);
       },
-      lost: () => this.#handler?.unreachable(to),
+      opened: (stream) => {
+        const cutter = new FrameCutter(REFUSAL_BYTES_MAX);
+        stream.addEventListener("message", (event) => this.#onAnswer(to, cutter, event));
+        stream.send(hello);
+      },
+      lost: (messages) => {
+        this.counters.dropped += messages;
+        this.#started?.handler.unreachable(to);
+      },
     });
     this.#links.set(to, link);
     return link;
@@ -130,48 +148,67 @@ export class Libp2pTransport implements Transport {
 
   #accept(stream: Stream, peer: PeerId): void {
     const from = this.#options.raftIdOf(peer);
-    if (from === undefined || this.#handler === undefined) {
-      stream.abort(new Error("only members of the cluster may speak this protocol"));
+    const started = this.#started;
+    if (from === undefined || started === undefined) {
+      this.#refuseStranger(stream, from);
       return;
     }
-    // A peer has one stream: a second one says that the first is dead.
-    this.#inbound.get(from)?.abort(new Error("the peer opened another stream"));
-    this.#inbound.set(from, stream);
-    this.#heard(from);
-    const cutter = new FrameCutter(FRAME_BYTES_MAX);
-    stream.addEventListener("message", (event) => this.#onMessage(from, stream, cutter, event));
-    stream.addEventListener("remoteCloseWrite", () => void stream.close().catch(() => undefined));
+    const { clock, log } = this.#options;
+    const inbound: Inbound = new Inbound({
+      stream,
+      from,
+      self: this.#options.self,
+      cluster: this.#cluster,
+      handler: started.handler,
+      counters: this.counters,
+      clock,
+      log,
+      accepted: () => {
+        // A peer has one stream: a second one says that the first is dead.
+        this.#inbound.get(from)?.abort("the peer opened another stream");
+        this.#inbound.set(from, inbound);
+      },
+      heard: () => this.#links.get(from)?.alive(),
+    });
     stream.addEventListener("close", () => {
-      if (this.#inbound.get(from) === stream) this.#inbound.delete(from);
+      if (this.#inbound.get(from) === inbound) this.#inbound.delete(from);
     });
   }
 
-  #onMessage(from: RaftId, stream: Stream, cutter: FrameCutter, event: StreamMessageEvent): void {
-    if (this.#handler === undefined) return;
-    const messages: PeerMessage[] = [];
+  #refuseStranger(stream: Stream, from: RaftId | undefined): void {
+    if (from === undefined) this.counters.strangers += 1;
+    stream.abort(new Error("only members of the cluster may speak this protocol"));
+  }
+
+  #hello(to: RaftId, boot: Boot): Uint8Array {
+    return encodeHello({ cluster: this.#cluster, from: this.#options.self, to, boot });
+  }
+
+  /** Of a stream that this node has opened. */
+  #onAnswer(from: RaftId, cutter: FrameCutter, event: StreamMessageEvent): void {
     try {
-      for (const piece of piecesOf(event)) for (const body of cutter.push(piece)) messages.push(decodePeerMessage(body));
+      for (const piece of piecesOf(event)) {
+        for (const body of cutter.push(piece)) this.#started?.handler.refused(from, decodeRefusal(body));
+      }
     } catch (error) {
-      this.#options.log.warn({ from, error: String(error) }, "a peer sent what is no message; its stream is closed");
-      stream.abort(error instanceof Error ? error : new Error(String(error)));
+      this.counters.malformed += 1;
+      this.#links.get(from)?.reset(String(error));
     }
-    if (messages.length === 0) return;
-    this.#heard(from);
-    this.#handler.receive(from, messages);
   }
 
   async #acceptSnapshot(raw: Stream, peer: PeerId): Promise<void> {
     const from = this.#options.raftIdOf(peer);
-    const handler = this.#handler;
-    if (from === undefined || handler === undefined) {
-      raw.abort(new Error("only members of the cluster may speak this protocol"));
+    const started = this.#started;
+    if (from === undefined || started === undefined) {
+      this.#refuseStranger(raw, from);
       return;
     }
     const stream = new FrameStream(raw, CHUNK_BYTES_MAX);
     try {
+      const hello = await this.#readHello(stream, from);
       const header = await stream.read();
       if (header === undefined) throw new ConsensusError("transfer", "The stream of a snapshot ended before it began.");
-      await handler.receiveSnapshot(from, header, chunksOf(stream, this.#options.clock));
+      await started.handler.receiveSnapshot(from, hello.boot, header, chunksOf(stream, this.#options.clock));
       await stream.write(encode(true));
       await stream.close();
     } catch (error) {
@@ -182,8 +219,13 @@ export class Libp2pTransport implements Transport {
     }
   }
 
-  #heard(from: RaftId): void {
-    this.#links.get(from)?.alive();
+  async #readHello(stream: FrameStream, from: RaftId): Promise<Hello> {
+    const bytes = await stream.read();
+    if (bytes === undefined) throw new ConsensusError("transfer", "The stream of a snapshot ended before it began.");
+    const hello = decodeHello(bytes);
+    if (hello.cluster === this.#cluster && hello.from === from && hello.to === this.#options.self) return hello;
+    this.counters.misdirected += 1;
+    throw new ConsensusError("transfer", "A snapshot was meant for another cluster or node.", { from: hello.from, to: hello.to });
   }
 
   #check(): void {

@@ -1,0 +1,92 @@
+import { cp, rm } from "node:fs/promises";
+import { afterEach, expect, test } from "vitest";
+import { MemoryCluster, tokenCommand } from "./level/memory-cluster.ts";
+
+let cluster: MemoryCluster;
+afterEach(() => cluster.close());
+
+const outdated = () => cluster.failures.filter((error) => "code" in error && error.code === "outdated");
+const write = (prefix: string) =>
+  Promise.all(Array.from({ length: 20 }, (_, at) => cluster.node(1).propose(tokenCommand(`${prefix}${at}`))));
+
+/** A cluster that node 1 does not leave, and a copy of node 3's folder as it was before `since`. */
+async function withBackup(since: () => Promise<unknown>): Promise<string> {
+  cluster = await MemoryCluster.create(3);
+  await write("before");
+  const backup = `${cluster.folder(3)}-backup`;
+  await cluster.stop(3);
+  await cp(cluster.folder(3), backup, { recursive: true });
+  await since();
+  return backup;
+}
+
+async function caughtUp(): Promise<void> {
+  await cluster.leader();
+  expect(await cluster.node(3).barrier()).toBe("fresh");
+}
+
+test("G1: a node whose disk was put back from a backup of an earlier run is told so, and ends", async () => {
+  const backup = await withBackup(async () => {
+    for (let round = 0; round < 2; round += 1) {
+      await cluster.open(3, [1, 2, 3]);
+      await caughtUp();
+      await cluster.stop(3);
+    }
+  });
+  await cluster.open(3, [1, 2, 3], backup);
+  await cluster.until(() => outdated().length > 0);
+  expect(outdated()).toHaveLength(1);
+  expect(outdated()[0]?.message).toMatch(/older than what it promised.*Replace the node/);
+  await write("after");
+});
+
+test("G1: a backup of the very last run is found out by what the node has acknowledged since", async () => {
+  const backup = await withBackup(async () => {
+    await cluster.open(3, [1, 2, 3]);
+    await caughtUp();
+    await write("since");
+    await caughtUp();
+    await cluster.stop(3);
+    await rm(cluster.folder(3), { recursive: true });
+  });
+  cluster.network.filter = (from, to) => from !== 3 && to !== 3;
+  // Its number is past what the others know by then, without its having said a word.
+  for (let start = 0; start < 2; start += 1) {
+    await cluster.open(3, [1, 2, 3], backup);
+    await cluster.stop(3);
+  }
+  // It speaks before it hears of what it lacks.
+  cluster.network.filter = (_from, to) => to !== 3;
+  await cluster.open(3, [1, 2, 3], backup);
+  await cluster.until(() => outdated().length > 0);
+  expect(outdated()[0]?.message).toContain("lacks what the node has acknowledged");
+  await write("after");
+});
+
+test("G1: of two processes on copies of one disk the one that comes later is told so, and ends; the cluster goes on", async () => {
+  const backup = await withBackup(async () => undefined);
+  const original = await cluster.open(3, [1, 2, 3]);
+  await caughtUp();
+  cluster.network.filter = (_from, to) => to !== 3;
+  const copy = await cluster.open(3, [1, 2, 3], backup);
+  await cluster.until(() => outdated().length > 0);
+  expect(outdated()).toHaveLength(1);
+  expect(outdated()[0]?.message).toContain("started from a copy");
+  await expect(copy.propose(tokenCommand("copy"))).rejects.toThrow("stopping");
+  await write("after");
+  expect(cluster.failures).toHaveLength(1);
+  await original.close();
+});
+
+test("an ordinary restart is none of that, however often, and what an earlier start still had under way harms nobody", async () => {
+  cluster = await MemoryCluster.create(3);
+  for (let round = 0; round < 3; round += 1) {
+    await write(`${round}-`);
+    for (const id of [3, 2]) {
+      await cluster.stop(id);
+      await cluster.open(id, [1, 2, 3]);
+      await caughtUp();
+    }
+  }
+  expect(cluster.failures).toEqual([]);
+});
