@@ -79,7 +79,7 @@ test("a full disk in the thread has the kernel's code", async () => {
   const full = await open("/dev/full", "w");
   try {
     const job = threads.job("sha256");
-    job.feed(await threads.slot(), 4_096, full.fd);
+    void job.feed([new Uint8Array(4_096)], 4_096, full.fd);
     await job.idle();
     expect(job.failure).toMatchObject({ code: "ENOSPC" });
     expect(job.done).toBe(0);

@@ -53,10 +53,11 @@ export class FullDisk implements ThreadFileSystem {
     this.roomBytes = roomBytes;
   }
 
-  write(fd: number, bytes: Uint8Array, position: number): void {
+  write(fd: number, parts: readonly Uint8Array[], position: number): void {
+    const bytes = Buffer.concat(parts);
     const taken = Math.min(bytes.byteLength, this.roomBytes);
     this.roomBytes -= taken;
-    threadFileSystem.write(fd, bytes.subarray(0, taken), position);
+    threadFileSystem.write(fd, [bytes.subarray(0, taken)], position);
     if (taken < bytes.byteLength) throw systemError("ENOSPC");
   }
 

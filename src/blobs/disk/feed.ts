@@ -1,12 +1,13 @@
 import type { Clock } from "../../core/clock.ts";
-import { discard } from "../../core/spent-bytes.ts";
+import { takeOver } from "../../core/spent-bytes.ts";
 import { abortable } from "../abortable.ts";
 import type { DiskReserve } from "./disk-reserve.ts";
-import type { HashJob, HashPool, Slot } from "./hash-pool.ts";
+import type { HashJob } from "./hash-job.ts";
+import { BATCH_SIZE_BYTES, type HashPool } from "./hash-pool.ts";
 
-/** A slot is handed over half full when its source has brought nothing for this long: slow clients must not hold the slots of fast ones. */
+/** A batch is handed over, full or not, so long after it began: slow clients must not hold the turns of fast ones. */
 const LINGER_MS = 5;
-/** Of one body, so that a fast one does not take all slots. */
+/** Of one body, so that a fast one does not take all turns. */
 const IN_FLIGHT_MAX = 12;
 
 export interface Fed {
@@ -23,7 +24,7 @@ export interface FeedDoor {
 }
 
 /**
- * Copies a body into slots and hands them to the job, with backpressure, until the source ends, throws, brings more than `limit` bytes, the
+ * Gathers a body into batches and hands them to the job, with backpressure, until the source ends, throws, brings more than `limit` bytes, the
  * signal aborts, the disk's reserve is reached or the job fails. All that was handed over is done (or failed) on return. Never throws.
  */
 export async function feedBody(
@@ -44,7 +45,6 @@ export async function feedBody(
       const claimed = door.reserve.claim(chunk.byteLength);
       if (claimed !== undefined) await claimed;
       await feeder.take(chunk.byteLength <= room ? chunk : chunk.subarray(0, room));
-      discard(chunk); // copied
       if (came > limit || job.failure !== undefined) break;
     }
   } catch (error) {
@@ -55,13 +55,18 @@ export async function feedBody(
   return { came, failure };
 }
 
+/** Gathers chunks into batches: those that were handed over by their memory, the others as copies. */
 class Feeder {
   readonly #pool: HashPool;
   readonly #job: HashJob;
   readonly #fd: number;
   readonly #clock: Clock;
-  #slot: Slot | undefined;
-  #filled = 0;
+  #parts: Uint8Array<ArrayBuffer>[] = [];
+  #sizeBytes = 0;
+  /** Whether a turn is held: from the first byte of a batch until it is done. */
+  #holdsTurn = false;
+  #copies: Uint8Array<ArrayBuffer> | undefined;
+  #copiedBytes = 0;
   #cancelLinger: (() => void) | undefined;
 
   constructor(pool: HashPool, job: HashJob, fd: number, clock: Clock) {
@@ -71,33 +76,57 @@ class Feeder {
     this.#clock = clock;
   }
 
-  async take(bytes: Uint8Array): Promise<void> {
-    const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength); // its copy is twice as fast as `set` where memory is shared
-    this.#cancelLinger?.();
-    this.#cancelLinger = undefined;
-    for (let taken = 0; taken < chunk.byteLength; ) {
-      if (this.#slot === undefined) {
-        while (this.#job.inFlight >= IN_FLIGHT_MAX) await this.#job.oldest();
-        this.#slot = await this.#pool.slot();
-      }
-      const part = chunk.subarray(taken, taken + this.#job.room - this.#filled);
-      part.copy(this.#slot.bytes, this.#filled);
-      this.#filled += part.byteLength;
-      taken += part.byteLength;
-      if (this.#filled === this.#job.room) this.flush();
+  async take(chunk: Uint8Array): Promise<void> {
+    const owned = takeOver(chunk);
+    if (owned !== undefined) {
+      if (!this.#holdsTurn) await this.#begin();
+      this.#add(owned);
+      return;
     }
-    if (this.#filled > 0) this.#cancelLinger = this.#clock.after(LINGER_MS, () => this.flush());
+    for (let taken = 0; taken < chunk.byteLength; ) {
+      if (!this.#holdsTurn) await this.#begin();
+      const part = this.#copy(chunk.subarray(taken, taken + BATCH_SIZE_BYTES - this.#sizeBytes));
+      taken += part.byteLength;
+      this.#add(part);
+    }
+  }
+
+  /** Waits for a turn, which the batch holds until it is done. */
+  async #begin(): Promise<void> {
+    while (this.#job.inFlight >= IN_FLIGHT_MAX) await this.#job.oldest();
+    const turn = this.#pool.enter();
+    if (turn !== undefined) await turn;
+    this.#holdsTurn = true;
+    this.#cancelLinger = this.#clock.after(LINGER_MS, () => this.flush());
+  }
+
+  #add(part: Uint8Array<ArrayBuffer>): void {
+    this.#parts.push(part);
+    this.#sizeBytes += part.byteLength;
+    if (this.#sizeBytes >= BATCH_SIZE_BYTES) this.flush();
+  }
+
+  #copy(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+    this.#copies ??= new Uint8Array(Buffer.allocUnsafeSlow(BATCH_SIZE_BYTES).buffer);
+    const copy = this.#copies.subarray(this.#copiedBytes, this.#copiedBytes + bytes.byteLength);
+    copy.set(bytes);
+    this.#copiedBytes += bytes.byteLength;
+    return copy;
   }
 
   flush(): void {
     this.#cancelLinger?.();
     this.#cancelLinger = undefined;
-    if (this.#slot === undefined) return;
-    const slot = this.#slot;
-    this.#slot = undefined;
-    const filled = this.#filled;
-    this.#filled = 0;
-    if (filled === 0 || this.#job.failure !== undefined) this.#pool.release(slot);
-    else this.#job.feed(slot, filled, this.#fd);
+    if (!this.#holdsTurn) return;
+    const parts = this.#parts;
+    const sizeBytes = this.#sizeBytes;
+    this.#parts = [];
+    this.#sizeBytes = 0;
+    this.#copies = undefined;
+    this.#copiedBytes = 0;
+    this.#holdsTurn = false;
+    const leave = (): void => this.#pool.leave();
+    if (sizeBytes === 0 || this.#job.failure !== undefined) leave();
+    else void this.#job.feed(parts, sizeBytes, this.#fd).then(leave); // never rejects: a failure is the job's
   }
 }

@@ -1,4 +1,4 @@
-import { readSync, writeSync } from "node:fs";
+import { readSync, writeSync, writevSync } from "node:fs";
 import { type FileHandle, link, mkdir, open, readdir, rename, stat, statfs, unlink } from "node:fs/promises";
 
 /** What tells one state of a file from another: a write changes `mtimeNs` and `ctimeNs`, a replaced file `ino`. */
@@ -25,8 +25,8 @@ export interface OpenFile {
 
 /** The few calls that the store makes, as a port: tests pass one that fails where they say. */
 export interface FileSystem {
-  /** `r` reads, `r+` changes, `wx` makes a new file, `w` truncates, `a` appends. */
-  open(path: string, flags: "r" | "r+" | "wx" | "w" | "a"): Promise<OpenFile>;
+  /** `r` reads, `r+` changes, `wx` makes a new file, `w` truncates, `a` appends; with `+` it may be read as well. */
+  open(path: string, flags: "r" | "r+" | "wx" | "wx+" | "w" | "w+" | "a"): Promise<OpenFile>;
   stat(path: string): Promise<FileStat>;
   link(from: string, to: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
@@ -41,15 +41,20 @@ export interface FileSystem {
 
 /** The calls of a hashing thread, on descriptors that the main thread opened. */
 export interface ThreadFileSystem {
-  /** All of `bytes`, or it throws. */
-  write(fd: number, bytes: Uint8Array, position: number): void;
+  /** All of the parts, one after the other, or it throws. */
+  write(fd: number, parts: readonly Uint8Array[], position: number): void;
   /** Bytes read; 0 at the end of the file. */
   read(fd: number, into: Uint8Array, position: number): number;
 }
 
 export const threadFileSystem: ThreadFileSystem = {
-  write(fd, bytes, position) {
-    for (let done = 0; done < bytes.byteLength; ) done += writeSync(fd, bytes, done, bytes.byteLength - done, position + done);
+  write(fd, parts, position) {
+    let written = writevSync(fd, parts, position);
+    let start = 0;
+    for (const part of parts) {
+      for (; written < start + part.byteLength; ) written += writeSync(fd, part, written - start, undefined, position + written);
+      start += part.byteLength;
+    }
   },
   read: (fd, into, position) => readSync(fd, into, 0, into.byteLength, position),
 };

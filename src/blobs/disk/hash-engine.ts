@@ -4,24 +4,22 @@ import { PIECE_SIZE_BYTES } from "../../core/pieces.ts";
 import type { ThreadFileSystem } from "./file-system.ts";
 
 /**
- * What a hashing thread is told. `whole` hashes the blob and writes it; `pieces` hashes its pieces. They are two jobs, so that two
- * threads can share the work: both hashes over the same bytes in one thread would halve the rate.
+ * What a hashing thread is told. `whole` hashes the blob; `pieces` hashes its pieces. They are two jobs, so that two threads can share the work (both hashes
+ * over the same bytes in one thread halve the rate): then the second one reads from the file what the first has written.
  */
 export type Command =
-  | { readonly type: "slot"; readonly slot: number; readonly buffer: SharedArrayBuffer }
   | { readonly type: "whole"; readonly job: number; readonly algorithm: DigestAlgorithm }
   | { readonly type: "pieces"; readonly job: number; readonly position: number }
-  /** The first `length` bytes of the slot, written at `position` where there is a descriptor. */
+  /** The parts, one after the other, are written at `position` and hashed by each job. Their memory is the thread's, and is freed. */
   | {
       readonly type: "feed";
-      readonly job: number;
-      readonly slot: number;
-      readonly length: number;
+      readonly jobs: readonly number[];
+      readonly parts: readonly Uint8Array<ArrayBuffer>[];
       readonly position: number;
-      readonly fd: number | undefined;
+      readonly fd: number;
     }
   /** Bytes `[start, end)` of a file. */
-  | { readonly type: "scan"; readonly job: number; readonly fd: number; readonly start: number; readonly end: number }
+  | { readonly type: "scan"; readonly jobs: readonly number[]; readonly fd: number; readonly start: number; readonly end: number }
   | { readonly type: "facts"; readonly job: number }
   | { readonly type: "end"; readonly job: number };
 
@@ -39,6 +37,8 @@ export interface Reply {
 
 interface Job {
   position: number;
+  /** Takes no byte before `position`, once it has begun; before, it passes over what comes too early. */
+  readonly begun: boolean;
   update(bytes: Uint8Array): void;
   facts(): string[];
 }
@@ -49,7 +49,6 @@ const SCAN_SIZE_BYTES = 256 * 1024;
 export class HashEngine {
   readonly #fs: ThreadFileSystem;
   readonly #jobs = new Map<number, Job>();
-  readonly #slots = new Map<number, Uint8Array>();
   #scanBuffer: Uint8Array | undefined;
 
   constructor(fs: ThreadFileSystem) {
@@ -67,27 +66,20 @@ export class HashEngine {
 
   #run(command: Command): readonly string[] {
     switch (command.type) {
-      case "slot":
-        this.#slots.set(command.slot, new Uint8Array(command.buffer));
-        return [];
       case "whole":
         this.#jobs.set(command.job, new WholeJob(command.algorithm));
         return [];
       case "pieces":
         this.#jobs.set(command.job, new PiecesJob(command.position));
         return [];
-      case "feed": {
-        const job = this.#at(command.job, command.position);
-        const bytes = this.#slots.get(command.slot)!.subarray(0, command.length);
-        if (command.fd !== undefined) this.#fs.write(command.fd, bytes, command.position);
-        job.update(bytes);
+      case "feed":
+        this.#feed(this.#all(command.jobs, command.position), command);
         return [];
-      }
       case "scan":
-        this.#scan(this.#at(command.job, command.start), command.fd, command.end);
+        this.#scan(this.#all(command.jobs, command.start), command);
         return [];
       case "facts":
-        return this.#at(command.job, undefined).facts();
+        return this.#job(command.job).facts();
       case "end":
         this.#jobs.delete(command.job);
         return [];
@@ -96,28 +88,55 @@ export class HashEngine {
     }
   }
 
-  /** A chunk after one that failed finds the job short of it, and fails too. */
-  #at(number: number, position: number | undefined): Job {
+  #job(number: number): Job {
     const job = this.#jobs.get(number);
     if (job === undefined) throw new Error(`no hash job ${number}: the thread was started anew`);
-    if (position !== undefined && job.position !== position)
-      throw new Error(`hash job ${number} is at ${job.position}, not at ${position}`);
     return job;
   }
 
-  #scan(job: Job, fd: number, end: number): void {
+  /** A batch after one that failed finds the job short of it, and fails too. */
+  #all(numbers: readonly number[], position: number): readonly Job[] {
+    return numbers.map((number) => {
+      const job = this.#job(number);
+      if (job.position === position || (job.position > position && !job.begun)) return job;
+      throw new Error(`hash job ${number} is at ${job.position}, not at ${position}`);
+    });
+  }
+
+  #feed(jobs: readonly Job[], { parts, position, fd }: Extract<Command, { type: "feed" }>): void {
+    this.#fs.write(fd, parts, position);
+    let start = position;
+    for (const part of parts) {
+      update(jobs, part, start);
+      start += part.byteLength;
+    }
+    for (const buffer of memoryOf(parts)) buffer.transfer(0); // freed now: left to the collector, each 64 KiB would weigh on it
+  }
+
+  #scan(jobs: readonly Job[], { fd, start, end }: Extract<Command, { type: "scan" }>): void {
     this.#scanBuffer ??= new Uint8Array(SCAN_SIZE_BYTES);
-    while (job.position < end) {
-      const into = this.#scanBuffer.subarray(0, Math.min(SCAN_SIZE_BYTES, end - job.position));
-      const count = this.#fs.read(fd, into, job.position);
-      if (count === 0) throw Object.assign(new Error(`the file ends at ${job.position}, not at ${end}`), { code: "SHORT" });
-      job.update(into.subarray(0, count));
+    for (let position = start; position < end; ) {
+      const into = this.#scanBuffer.subarray(0, Math.min(SCAN_SIZE_BYTES, end - position));
+      const count = this.#fs.read(fd, into, position);
+      if (count === 0) throw Object.assign(new Error(`the file ends at ${position}, not at ${end}`), { code: "SHORT" });
+      update(jobs, into.subarray(0, count), position);
+      position += count;
     }
   }
 }
 
+/** The memory behind the parts, each once. */
+export function memoryOf(parts: readonly Uint8Array<ArrayBuffer>[]): ArrayBuffer[] {
+  return [...new Set(parts.map((part) => part.buffer))];
+}
+
+function update(jobs: readonly Job[], bytes: Uint8Array, start: number): void {
+  for (const job of jobs) job.update(job.position === start ? bytes : bytes.subarray(job.position - start));
+}
+
 class WholeJob implements Job {
   position = 0;
+  readonly begun = true;
   readonly #hash: Hash;
   readonly #isSha256: boolean;
   #first: string | undefined;
@@ -154,6 +173,10 @@ class PiecesJob implements Job {
   constructor(position: number) {
     this.position = position;
     this.#start = position;
+  }
+
+  get begun(): boolean {
+    return this.position > this.#start;
   }
 
   update(bytes: Uint8Array): void {

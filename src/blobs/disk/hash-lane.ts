@@ -1,6 +1,6 @@
 import { Worker } from "node:worker_threads";
 import type { ThreadFileSystem } from "./file-system.ts";
-import { type Command, HashEngine, type Reply, type Request } from "./hash-engine.ts";
+import { type Command, HashEngine, memoryOf, type Reply, type Request } from "./hash-engine.ts";
 
 /** One hashing thread, or its stand-in: requests are answered in order. */
 export interface Lane {
@@ -23,7 +23,7 @@ export const startThread: StartLane = (onReply, onDeath) => {
   worker.on("error", (error: unknown) => onDeath(error instanceof Error ? error : new Error(String(error))));
   worker.on("exit", (code) => onDeath(new Error(`the hashing thread ended with code ${code}`)));
   return {
-    post: (request) => worker.postMessage(request),
+    post: (request) => worker.postMessage(request, request.command.type === "feed" ? memoryOf(request.command.parts) : []),
     hold: (busy) => (busy ? worker.ref() : worker.unref()),
     close: async () => {
       await worker.terminate();
@@ -54,15 +54,12 @@ interface Waiting {
 /** Calls to one lane, which is started at the first of them, and anew after it died. */
 export class LaneCalls {
   readonly #start: StartLane;
-  readonly #slots: ReadonlyMap<number, SharedArrayBuffer>;
-  readonly #known = new Set<number>();
   readonly #waiting = new Map<number, Waiting>();
   #lane: Lane | undefined;
   #sequence = 0;
 
-  constructor(start: StartLane, slots: ReadonlyMap<number, SharedArrayBuffer>) {
+  constructor(start: StartLane) {
     this.#start = start;
-    this.#slots = slots;
   }
 
   get load(): number {
@@ -75,10 +72,6 @@ export class LaneCalls {
       (reply) => this.#answer(reply),
       (error) => this.#die(error),
     );
-    if (command.type === "feed" && !this.#known.has(command.slot)) {
-      this.#known.add(command.slot);
-      this.#lane.post({ id: 0, command: { type: "slot", slot: command.slot, buffer: this.#slots.get(command.slot)! } });
-    }
     this.#sequence += 1;
     if (this.#waiting.size === 0) this.#lane.hold(true);
     this.#waiting.set(this.#sequence, { resolve, reject });
@@ -97,7 +90,6 @@ export class LaneCalls {
 
   #die(error: Error): void {
     this.#lane = undefined;
-    this.#known.clear();
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
     for (const { reject } of waiting) reject(error);

@@ -27,7 +27,7 @@ export async function receiveFile(
 ): Promise<BlobFacts> {
   const isSmall = sizeBytes <= INLINE_SIZE_BYTES;
   if (isSmall) await door.reserve.claim(sizeBytes);
-  const file = await door.fs.open(path, "wx");
+  const file = await door.fs.open(path, "wx+");
   try {
     const facts = isSmall
       ? await receiveSmall(file, algorithm, sizeBytes, source, signal)
@@ -72,7 +72,7 @@ async function receiveLarge(
     if (job.failure !== undefined) throw job.failure;
     if (fed.failure !== undefined) throw fed.failure;
     if (fed.came !== sizeBytes) throw wrongSize(sizeBytes, fed.came, 0);
-    return await job.facts();
+    return await job.facts(file.fd);
   } finally {
     job.end();
   }

@@ -7,7 +7,8 @@ import type { UploadAppend, UploadBinding, UploadStatus } from "../uploads.ts";
 import type { DiskBlobStore } from "./blob-store.ts";
 import { type Fed, feedBody } from "./feed.ts";
 import type { OpenFile } from "./file-system.ts";
-import { type HashJob, scanFile } from "./hash-pool.ts";
+import type { HashJob } from "./hash-job.ts";
+import { scanFile } from "./hash-pool.ts";
 import { INLINE_SIZE_BYTES } from "./staging.ts";
 import { type JournalState, writeLine } from "./upload-journal.ts";
 
@@ -122,7 +123,7 @@ export class UploadSession {
   }
 
   async #openData(): Promise<OpenFile> {
-    const file = await this.#store.fs.open(this.paths.data, this.#hasData ? "r+" : "w");
+    const file = await this.#store.fs.open(this.paths.data, this.#hasData ? "r+" : "w+");
     this.#hasData = true;
     return file;
   }
@@ -195,7 +196,7 @@ export class UploadSession {
     try {
       const isHashed =
         this.#job?.position === this.offset && this.#job.failure === undefined && this.binding.algorithm === algorithmOf(digest);
-      const facts = isHashed ? await this.#job!.facts() : await scanFile(this.#store.worker, file.fd, this.offset, digest, signal);
+      const facts = isHashed ? await this.#job!.facts(file.fd) : await scanFile(this.#store.worker, file.fd, this.offset, digest, signal);
       if ((await file.stat()).sizeBytes !== this.offset) await file.truncate(this.offset);
       await this.#syncData(file);
       return facts;
