@@ -23,6 +23,7 @@ import { keepMembers } from "../upkeep/members.ts";
 import { Repair } from "../upkeep/repair.ts";
 import { startSettling } from "../upkeep/settle.ts";
 import { startSweeping } from "../upkeep/sweep.ts";
+import { keepVersion } from "../upkeep/version.ts";
 import { createAdmin } from "./admin.ts";
 import { placeAdminSocket } from "./admin-socket.ts";
 import { publicKeyOf } from "./bootstrap.ts";
@@ -32,6 +33,7 @@ import { admitNewcomers } from "./join.ts";
 import { metricSource } from "./metrics.ts";
 import { announceSelf } from "./self-announcement.ts";
 import { serveVitals, type Vitals } from "./status-protocol.ts";
+import { guardVersion } from "./version-guard.ts";
 
 export interface Foundation {
   readonly config: Config;
@@ -65,6 +67,7 @@ const DRAIN_MS = 3_000;
 export async function startServices(base: Foundation): Promise<string> {
   const { config, consensus, clock, random, log, front, host, keys, state, stack } = base;
   const self = { peerId: base.facts.peerId, raftId: state.raftId };
+  stack.defer(guardVersion(consensus, (error) => consensus.fail(error)));
   const { blobs, exchange, repair } = await openStorage(base, self);
   const uploads = openDiskUploads({
     store: blobs,
@@ -183,6 +186,7 @@ function watchMembership({ config, consensus, host, clock, log, stack }: Foundat
   stack.defer(
     keepMembers({ consensus, membership: consensus, votersMax: config["cluster.voters"], clock, log: log.child({ part: "members" }) }),
   );
+  stack.defer(keepVersion({ consensus, membership: consensus, clock, log: log.child({ part: "members" }) }));
   stack.defer(
     consensus.onApplied(({ command, outcome }) => {
       if (outcome.refused === undefined && command.type === "member.remove") host.membershipChanged();
