@@ -52,11 +52,11 @@ export class Inbox implements TransportHandler {
     return undefined;
   }
 
-  async receiveSnapshot(from: RaftId, boot: Boot, header: Uint8Array, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  async receiveSnapshot(from: RaftId, boot: Boot, header: Uint8Array, chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
     const { incarnations, snapshots } = this.#options;
     const refusal = incarnations.check(from, boot);
     if (refusal !== undefined) throw refusalError(from, refusal);
-    await snapshots.receive(from, header, chunks);
+    return snapshots.receive(from, header, chunks);
   }
 
   refused(by: RaftId, refusal: BootRefusal): void {

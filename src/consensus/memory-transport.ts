@@ -44,7 +44,7 @@ export class MemoryNetwork {
       },
       sendSnapshot: async (to, header, chunks, signal) => {
         if (node === undefined) throw new Error(`${self} has not started`);
-        await this.#sendSnapshot(node, to, header, chunks, signal);
+        return await this.#sendSnapshot(node, to, header, chunks, signal);
       },
       close: async () => {
         if (this.#nodes.get(self) === node) this.#nodes.delete(self);
@@ -90,7 +90,7 @@ export class MemoryNetwork {
     header: Uint8Array,
     chunks: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<Uint8Array> {
     const handler = this.#nodes.get(to)?.handler;
     if (handler === undefined || !this.#reaches(from, to)) throw new Error(`${to} cannot be reached from ${from}`);
     const network = this;
@@ -101,7 +101,9 @@ export class MemoryNetwork {
         yield new Uint8Array(chunk);
       }
     }
-    await handler.receiveSnapshot(from, boot, header, passed());
+    const answer = await handler.receiveSnapshot(from, boot, header, passed());
+    if (!this.#reaches(from, to)) throw new Error(`the stream from ${from} to ${to} broke`);
+    return answer;
   }
 
   #reaches(from: RaftId, to: RaftId): boolean {

@@ -48,7 +48,7 @@ export class Snapshots {
   }
 
   /** @throws ConsensusError transfer, SnapshotError */
-  async receive(from: RaftId, header: Uint8Array, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  async receive(from: RaftId, header: Uint8Array, chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
     const { message, seal } = decodeHeader(header);
     const { store, self, log } = this.#options;
     if (message.from !== from || message.to !== self) {
@@ -66,6 +66,7 @@ export class Snapshots {
       this.#receiving = false;
     }
     if (!this.#stopping.signal.aborted) this.#options.step(message);
+    return new Uint8Array(0);
   }
 
   stop(): void {

@@ -33,8 +33,8 @@ export interface TransportHandler {
   receive(from: RaftId, boot: Boot, messages: readonly PeerMessage[]): BootRefusal | undefined;
   /** A peer took nothing of a start of this node, perhaps of an earlier one. */
   refused(by: RaftId, refusal: BootRefusal): void;
-  /** A snapshot's header and content. Resolves once it is installed; the sender then hears of it. Rejects where `boot` is not taken. */
-  receiveSnapshot(from: RaftId, boot: Boot, header: Uint8Array, chunks: AsyncIterable<Uint8Array>): Promise<void>;
+  /** A stream of `sendSnapshot`. Resolves with the answer to its sender, at most 64 KiB. Rejects where `boot` is not taken. */
+  receiveSnapshot(from: RaftId, boot: Boot, header: Uint8Array, chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array>;
   /** What was sent to `to` may be lost: its connection broke or its queue is full. */
   unreachable(to: RaftId): void;
 }
@@ -46,9 +46,9 @@ export interface Transport {
   /** Best effort and never waits: what finds a full queue or no connection is dropped. */
   send(to: RaftId, messages: readonly PeerMessage[]): void;
   /**
-   * Streams a snapshot on a stream of its own; resolves once the receiver has installed it.
+   * Header and content on a stream of their own; resolves with the receiver's answer, once it has taken all.
    * @throws where it did not arrive whole or was refused
    */
-  sendSnapshot(to: RaftId, header: Uint8Array, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void>;
+  sendSnapshot(to: RaftId, header: Uint8Array, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Uint8Array>;
   close(): Promise<void>;
 }

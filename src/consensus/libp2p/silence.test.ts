@@ -43,7 +43,7 @@ test("a connection over which nothing is answered is given up, and the next mess
     log: silentLog,
   });
   await transport.start(
-    { receive: () => undefined, refused() {}, receiveSnapshot: async () => undefined, unreachable() {} },
+    { receive: () => undefined, refused() {}, receiveSnapshot: async () => new Uint8Array(0), unreachable() {} },
     { incarnation: 1, nonce: "0".repeat(16), term: 0, lastIndex: 0 },
   );
   const say = async (times: number): Promise<void> => {

@@ -49,7 +49,7 @@ function hostOf(node: Libp2p): PeerHost {
 class Inbox implements TransportHandler {
   readonly received: [RaftId, PeerMessage][] = [];
   readonly lost: RaftId[] = [];
-  install: TransportHandler["receiveSnapshot"] = async () => undefined;
+  install: TransportHandler["receiveSnapshot"] = async () => new Uint8Array(0);
   #changed: () => void = () => undefined;
 
   readonly boots = new Set<Boot>();
@@ -67,7 +67,7 @@ class Inbox implements TransportHandler {
     this.refusals.push([by, refusal]);
     this.#changed();
   }
-  receiveSnapshot(from: RaftId, boot: Boot, header: Uint8Array, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  receiveSnapshot(from: RaftId, boot: Boot, header: Uint8Array, chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
     this.boots.add(boot);
     return this.install(from, boot, header, chunks);
   }
@@ -215,11 +215,13 @@ test("a snapshot streams with backpressure, and its sender hears that it was ins
   right.install = async (from, boot, header, chunks) => {
     expect([from, boot, Buffer.from(header).toString()]).toEqual([1, bootOf(1), "head"]);
     for await (const chunk of chunks) sizeBytes += chunk.byteLength;
+    return Buffer.from("done");
   };
   async function* chunks() {
     for (let at = 0; at < 40; at += 1) yield Buffer.alloc(256 * 1024, at);
   }
-  await one.sendSnapshot(2, Buffer.from("head"), chunks(), new AbortController().signal);
+  const answer = await one.sendSnapshot(2, Buffer.from("head"), chunks(), new AbortController().signal);
+  expect(Buffer.from(answer).toString()).toBe("done");
   expect(sizeBytes).toBe(40 * 256 * 1024);
 });
 
@@ -239,6 +241,7 @@ test("a snapshot that the receiver refuses, or that breaks off, fails at both en
     try {
       for await (const chunk of chunks) outcomes.push(chunk.byteLength);
       outcomes.push("whole");
+      return new Uint8Array(0);
     } catch (error) {
       outcomes.push("broken");
       throw error;

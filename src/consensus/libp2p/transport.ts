@@ -67,7 +67,7 @@ export class Libp2pTransport implements Transport {
     this.#link(to)?.send(messages.map((message) => ({ bytes: frame(encodePeerMessage(message)), urgent: isUrgent(message) })));
   }
 
-  async sendSnapshot(to: RaftId, header: Uint8Array, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+  async sendSnapshot(to: RaftId, header: Uint8Array, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Uint8Array> {
     const peer = this.#options.peerOf(to);
     const boot = this.#started?.boot;
     if (peer === undefined || boot === undefined) throw new ConsensusError("transfer", `No member has the number ${to}.`, { to });
@@ -96,8 +96,10 @@ export class Libp2pTransport implements Transport {
       if (!refused) await stream.write(new Uint8Array(0));
       const bytes = await answer;
       const verdict = bytes === undefined ? "the stream ended without an answer" : decode(bytes);
-      if (verdict !== true) throw new ConsensusError("transfer", `The snapshot was not installed: ${String(verdict)}.`, { to });
+      if (!(verdict instanceof Uint8Array))
+        throw new ConsensusError("transfer", `The snapshot was not installed: ${String(verdict)}.`, { to });
       await stream.close();
+      return new Uint8Array(verdict);
     } catch (error) {
       stream.abort(error instanceof Error ? error : new Error(String(error)));
       throw error;
@@ -208,8 +210,8 @@ export class Libp2pTransport implements Transport {
       const hello = await this.#readHello(stream, from);
       const header = await stream.read();
       if (header === undefined) throw new ConsensusError("transfer", "The stream of a snapshot ended before it began.");
-      await started.handler.receiveSnapshot(from, hello.boot, header, chunksOf(stream, this.#options.clock));
-      await stream.write(encode(true));
+      const answer = await started.handler.receiveSnapshot(from, hello.boot, header, chunksOf(stream, this.#options.clock));
+      await stream.write(encode(answer));
       await stream.close();
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
