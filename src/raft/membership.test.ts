@@ -212,3 +212,22 @@ test("a configuration change survives its encoding", () => {
   const bytes = encodeConfChange(changes[1] as ConfChange);
   for (let end = 1; end < bytes.length; end += 1) expect(decodeConfChange(bytes.subarray(0, end))).toBeUndefined();
 });
+
+test("a change that is refused for its size holds up no other", () => {
+  const cluster = new MemoryCluster([1, 2, 3], { maxUncommittedBytes: 20 });
+  cluster.elect(1);
+  cluster.propose(1, "almost 20 bytes long");
+  const change = { transition: "auto" as const, changes: [{ type: "removeNode" as const, nodeId: 3 }], context: undefined };
+  expect(cluster.node(1).proposeConfChange(change)).toBe("uncommittedLimit");
+  // Its commit and application come after the next proposal.
+  cluster.work();
+  const batch = cluster.queue.splice(0);
+  for (const message of batch) cluster.node(message.to).step(message);
+  cluster.work();
+  for (const message of cluster.queue.splice(0)) cluster.node(message.to).step(message);
+  cluster.work();
+  expect(cluster.node(1).status().applied).toBe(2);
+  expect(cluster.node(1).proposeConfChange(change)).toBeUndefined();
+  cluster.settle();
+  expect(cluster.node(2).status().config.voters.incoming).toEqual([1, 2]);
+});
