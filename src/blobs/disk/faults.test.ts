@@ -66,6 +66,41 @@ test("blobs stop before the disk is full: its log shares it, and a node that can
   expect((await uploads.status("u1"))!.offset).toBe(21 * MIB);
 });
 
+for (const last of [false, true]) {
+  test(`G1: an fsync that fails while a large body comes (${last ? "the last" : "a chunk"}) fails the request, though a later one would succeed`, async () => {
+    const { fs, root, uploads } = await faultyNode();
+    const bytes = sampleBytes(48 * 1024 * 1024, 5);
+    await uploads.create("u1", BINDING);
+    await uploads.append("u1", {}, bodyOf(bytes.subarray(0, 100_000)), never);
+    let failures = 0;
+    fs.before = ({ call, path }) => {
+      if (call !== "datasync" || !path.endsWith(".data") || failures > 0) return;
+      failures += 1;
+      throw systemError("EIO");
+    };
+    const failing = uploads.append("u1", { last }, bodyOf(bytes.subarray(100_000)), never);
+    await expect(failing).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    expect(await uploads.status("u1")).toMatchObject({ offset: 100_000 });
+    expect(await (await startNode(root, worker)).uploads.status("u1")).toMatchObject({ offset: 100_000 });
+    await uploads.append("u1", { offset: 100_000 }, bodyOf(bytes.subarray(100_000)), never);
+    expect(await uploads.finish("u1", digestOf(bytes), "c1", never)).toEqual(factsOf(bytes, "sha256"));
+  });
+}
+
+test("G1: a copy is not kept where an fsync failed while it came, though the last one succeeds", async () => {
+  const { fs, root, store } = await faultyNode();
+  const bytes = sampleBytes(48 * 1024 * 1024, 6);
+  let failures = 0;
+  fs.before = ({ call, path }) => {
+    if (call !== "datasync" || !path.includes("staging") || failures > 0) return;
+    failures += 1;
+    throw systemError("EIO");
+  };
+  await expect(store.receive(expectedOf(bytes), "c1", bodyOf(bytes), never)).rejects.toMatchObject({ code: "UNAVAILABLE" });
+  expect(failures).toBe(1);
+  expect(await filesIn(root)).toEqual([]);
+});
+
 test("a file system that does not tell its size has no reserve", async () => {
   const { fs, uploads } = await faultyNode();
   fs.spaceLeft = { freeBytes: 0, sizeBytes: 0 };

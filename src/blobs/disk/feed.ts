@@ -2,6 +2,8 @@ import type { Clock } from "../../core/clock.ts";
 import { takeOver } from "../../core/spent-bytes.ts";
 import { abortable } from "../abortable.ts";
 import type { DiskReserve } from "./disk-reserve.ts";
+import { EarlySync } from "./early-sync.ts";
+import type { OpenFile } from "./file-system.ts";
 import type { HashJob } from "./hash-job.ts";
 import { BATCH_SIZE_BYTES, type HashPool } from "./hash-pool.ts";
 
@@ -15,6 +17,8 @@ export interface Fed {
   readonly came: number;
   /** What ended the source before its end: its own error, the abort or a disk without room. */
   readonly failure: unknown;
+  /** What an fsync on the way met: nothing of the body is durable then, whatever a later one says. */
+  readonly syncFailure: unknown;
 }
 
 export interface FeedDoor {
@@ -25,17 +29,18 @@ export interface FeedDoor {
 
 /**
  * Gathers a body into batches and hands them to the job, with backpressure, until the source ends, throws, brings more than `limit` bytes, the
- * signal aborts, the disk's reserve is reached or the job fails. All that was handed over is done (or failed) on return. Never throws.
+ * signal aborts, the disk's reserve is reached, or the job or an fsync fails. All that was handed over is done (or failed) on return. Never throws.
  */
 export async function feedBody(
   door: FeedDoor,
   job: HashJob,
-  fd: number,
+  file: OpenFile,
   source: AsyncIterable<Uint8Array>,
   limit: number,
   signal: AbortSignal,
 ): Promise<Fed> {
-  const feeder = new Feeder(door.worker, job, fd, door.clock);
+  const feeder = new Feeder(door.worker, job, file.fd, door.clock);
+  const early = new EarlySync(door.worker.earlySyncTurn, file, job.done);
   let came = 0;
   let failure: unknown;
   try {
@@ -45,14 +50,16 @@ export async function feedBody(
       const claimed = door.reserve.claim(chunk.byteLength);
       if (claimed !== undefined) await claimed;
       await feeder.take(chunk.byteLength <= room ? chunk : chunk.subarray(0, room));
-      if (came > limit || job.failure !== undefined) break;
+      early.reached(job.done);
+      if (came > limit || job.failure !== undefined || early.failure !== undefined) break;
     }
   } catch (error) {
     failure = error;
   }
   feeder.flush();
   await job.idle();
-  return { came, failure };
+  await early.idle();
+  return { came, failure, syncFailure: early.failure };
 }
 
 /** Gathers chunks into batches: those that were handed over by their memory, the others as copies. */

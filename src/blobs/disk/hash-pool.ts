@@ -2,6 +2,7 @@ import { availableParallelism } from "node:os";
 import { algorithmOf, type Digest, type DigestAlgorithm } from "../../core/digest.ts";
 import type { PieceHash } from "../../core/pieces.ts";
 import type { BlobFacts } from "../blob-store.ts";
+import type { EarlySyncTurn } from "./early-sync.ts";
 import { HashJob } from "./hash-job.ts";
 import { LaneCalls, type StartLane, startThread } from "./hash-lane.ts";
 
@@ -22,6 +23,7 @@ export interface HashPoolOptions {
  * had for each: that is the backpressure.
  */
 export class HashPool {
+  readonly earlySyncTurn: EarlySyncTurn = { taken: false };
   readonly #lanes: LaneCalls[];
   readonly #waiting: (() => void)[] = [];
   #turns = BATCHES_MAX;

@@ -68,8 +68,10 @@ async function receiveLarge(
 ): Promise<BlobFacts> {
   const job = door.worker.job(algorithm);
   try {
-    const fed = await feedBody(door, job, file.fd, source, sizeBytes, signal);
+    const fed = await feedBody(door, job, file, source, sizeBytes, signal);
     if (job.failure !== undefined) throw job.failure;
+    if (fed.syncFailure !== undefined) throw fed.syncFailure;
+
     if (fed.failure !== undefined) throw fed.failure;
     if (fed.came !== sizeBytes) throw wrongSize(sizeBytes, fed.came, 0);
     return await job.facts(file.fd);

@@ -106,9 +106,9 @@ export class UploadSession {
     const file = await this.#openData();
     try {
       const job = await this.#jobAt(file, start, signal);
-      const fed = await feedBody(this.#store, job, file.fd, source, limit, signal);
+      const fed = await feedBody(this.#store, job, file, source, limit, signal);
       const isWhole = fed.failure === undefined && job.failure === undefined && (chunk.sizeBytes ?? fed.came) === fed.came;
-      await this.#keep(file, job, isWhole && chunk.last === true);
+      await this.#keep(file, job, fed.syncFailure, isWhole && chunk.last === true);
       this.#raise(chunk, fed, job);
     } finally {
       await file.close();
@@ -144,11 +144,12 @@ export class UploadSession {
   }
 
   /** Makes durable what was written, or goes back to what is durable already: a failed fsync never becomes a success. */
-  async #keep(file: OpenFile, job: HashJob, isLast: boolean): Promise<void> {
+  async #keep(file: OpenFile, job: HashJob, syncFailure: unknown, isLast: boolean): Promise<void> {
     this.offset = job.done;
     if (job.failure !== undefined) this.#dropJob();
-    if (isLast) return;
+    if (isLast && syncFailure === undefined) return;
     try {
+      if (syncFailure !== undefined) throw syncFailure;
       if (job.failure !== undefined) await file.truncate(this.offset);
       await this.#makeDurable(file);
     } catch (error) {
