@@ -1,0 +1,237 @@
+import type { Driver } from "../../src/consensus/driver.ts";
+import type { Digest } from "../../src/core/digest.ts";
+import type { Random } from "../../src/core/random.ts";
+import type { RepositoryName, Tag } from "../../src/core/reference.ts";
+import type { Command, Outcome } from "../../src/metadata/commands.ts";
+import { SECRET_HASH } from "../../src/metadata/scenario.ts";
+import type { Cluster } from "./cluster.ts";
+import type { Owner } from "./event-heap.ts";
+import { checkLinearizable } from "./linearizability/check.ts";
+import { explainViolation } from "./linearizability/explain.ts";
+import type { Operation } from "./linearizability/model.ts";
+import { type TagInput, type TagOutput, tagModel } from "./register-model.ts";
+import type { Settings } from "./settings.ts";
+import type { SimNode } from "./sim-node.ts";
+import { ViolationError } from "./world.ts";
+
+const REPOSITORY = "hello" as RepositoryName;
+const BYTES = Buffer.from("{}");
+const MEDIA_TYPE = "application/vnd.oci.image.manifest.v1+json";
+const NO_NODE_MS = 50;
+
+interface Call {
+  readonly client: number;
+  readonly input: TagInput;
+  readonly calledAt: number;
+  readonly step: number;
+  returned?: { readonly at: number; readonly output: TagOutput };
+}
+
+/** Clients that push to, pull from and delete a few tags through any node, and remember what they were told. */
+export class Clients {
+  readonly #cluster: Cluster;
+  readonly #settings: Settings;
+  readonly #random: Random;
+  readonly #histories: Call[][];
+  /** What a client knows of each tag: the last answer. */
+  readonly #seen: (number | null)[];
+  #clock = 0;
+  #value = 0;
+  #stopped = false;
+  /** The processes of which something was asked and not answered yet. */
+  readonly #asked = new Set<{ readonly process: Owner | undefined }>();
+  answered = 0;
+
+  constructor(cluster: Cluster, settings: Settings) {
+    this.#cluster = cluster;
+    this.#settings = settings;
+    this.#random = cluster.world.fork(3);
+    this.#histories = Array.from({ length: settings.tags }, () => []);
+    this.#seen = Array.from({ length: settings.tags }, () => null);
+  }
+
+  /** Requests that no answer has come to, and no refusal, though the node that was asked runs. */
+  get waiting(): number {
+    return [...this.#asked].filter(({ process }) => process?.alive === true).length;
+  }
+
+  start(): void {
+    for (let client = 1; client <= this.#settings.clients; client += 1) this.#soon(client);
+  }
+
+  /** No more requests; those that run go on. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** Whether all that was answered can have happened one after the other. */
+  check(): void {
+    for (const [tag, calls] of this.#histories.entries()) {
+      const verdict = checkLinearizable(tagModel, calls as readonly Operation<TagInput, TagOutput>[]);
+      if (verdict.ok) continue;
+      this.#cluster.world.fail(
+        new ViolationError("linearizable", `tag ${tag}: ${explainViolation(tagModel, verdict.violation).join("\n")}`),
+      );
+    }
+  }
+
+  #soon(client: number, delayMs = this.#random.float() * 2 * this.#settings.thinkMs): void {
+    this.#cluster.world.after(delayMs, "client", undefined, () => {
+      if (!this.#stopped) this.#next(client, undefined);
+    });
+  }
+
+  /** @param again a request that was not answered, for another node */
+  #next(client: number, again: { readonly tag: number; readonly input: TagInput } | undefined): void {
+    const nodes = this.#cluster.up().filter((node) => !node.paused);
+    const node = nodes[Math.floor(this.#random.float() * nodes.length)];
+    if (node?.driver === undefined) return this.#soon(client, NO_NODE_MS);
+    if (again === undefined && this.#random.float() < 0.08) return this.#createToken(client, node, node.driver);
+    const tag = again?.tag ?? Math.floor(this.#random.float() * this.#settings.tags);
+    const input = again?.input ?? this.#drawInput(tag);
+    this.#clock += 1;
+    const call: Call = { client, input, calledAt: this.#clock, step: this.#cluster.world.steps };
+    this.#histories[tag]!.push(call);
+    this.#cluster.world.note(() => `client ${client} at ${node.id}: tag ${tag} ${tagModel.describe?.(input, undefined)}`);
+    const answer: Promise<TagOutput | undefined> =
+      input.type === "read" ? this.#read(node.driver, tag) : this.#write(node.driver, tag, input);
+    this.#wait(client, node, answer, (output) => this.#returned(tag, call, output), {
+      late: () => {
+        this.#cluster.count("clientRetry");
+        if (input.type === "read") this.#next(client, undefined);
+        else this.#next(client, { tag, input });
+      },
+      refused: () => {
+        // Refused before anyone was asked: it never happened.
+        if (call.step === this.#cluster.world.steps) this.#forget(tag, call);
+      },
+    });
+  }
+
+  #returned(tag: number, call: Call, output: TagOutput | undefined): void {
+    const { input, client } = call;
+    this.#cluster.world.note(() => `client ${client}: tag ${tag} ${tagModel.describe?.(input, output)}`);
+    if (output === undefined) {
+      this.#forget(tag, call);
+      return;
+    }
+    this.#clock += 1;
+    call.returned = { at: this.#clock, output };
+    if (input.type === "read") this.#seen[tag] = output as number | null;
+    else if (input.type === "put") this.#seen[tag] = input.value;
+    else if (input.type === "cas" && output === true) this.#seen[tag] = input.to;
+    else if (input.type === "delete") this.#seen[tag] = null;
+  }
+
+  #forget(tag: number, call: Call): void {
+    const history = this.#histories[tag]!;
+    history.splice(history.indexOf(call), 1);
+  }
+
+  /** An answer that comes after the client has lost patience is not heard. */
+  #wait<T>(
+    client: number,
+    node: SimNode,
+    answer: Promise<T>,
+    heard: (value: T) => void,
+    on: { readonly late?: () => void; readonly refused?: () => void },
+  ): void {
+    const { world } = this.#cluster;
+    let waiting = true;
+    const asked = { process: node.process };
+    this.#asked.add(asked);
+    const cancel = world.after(this.#settings.patienceMs * (0.5 + this.#random.float()), "client", undefined, () => {
+      waiting = false;
+      if (!this.#stopped) (on.late ?? (() => this.#soon(client)))();
+    });
+    const done = (): void => {
+      this.#asked.delete(asked);
+      cancel();
+      if (waiting) this.#soon(client);
+      waiting = false;
+    };
+    answer.then(
+      (value) => {
+        if (waiting) {
+          this.answered += 1;
+          heard(value);
+        }
+        done();
+      },
+      () => {
+        on.refused?.();
+        done();
+      },
+    );
+  }
+
+  /** @returns undefined where the node says that it is cut off: what it has may be old */
+  async #read(driver: Driver, tag: number): Promise<number | null | undefined> {
+    if ((await driver.barrier()) !== "fresh") return undefined;
+    const found = driver.catalog.tag(REPOSITORY, tagName(tag));
+    return found === undefined ? null : numberOf(found.digest);
+  }
+
+  async #write(driver: Driver, tag: number, input: Exclude<TagInput, { type: "read" }>): Promise<boolean> {
+    const outcome = await driver.propose(commandOf(tag, input));
+    this.#acknowledged(outcome);
+    const { refused } = outcome;
+    if (refused !== undefined && refused !== "precondition" && refused !== "unknown") {
+      this.#cluster.world.fail(new ViolationError("outcomes fit", `${input.type} was refused: ${refused}`));
+    }
+    return refused === undefined;
+  }
+
+  /** Its name is new, so there is only one reason for which it can be there already: it was done twice. */
+  #createToken(client: number, node: SimNode, driver: Driver): void {
+    this.#value += 1;
+    const id = `t${this.#value}`;
+    const answer = driver.propose({ type: "token.create", id, hash: SECRET_HASH, uses: 1, ttlMs: 600_000 });
+    const heard = (outcome: Outcome): void => {
+      this.#acknowledged(outcome);
+      if (outcome.refused === undefined) return;
+      this.#cluster.world.fail(new ViolationError("exactly once", `the token ${id} was created once and refused: ${outcome.refused}`));
+    };
+    this.#wait(client, node, answer, heard, {});
+  }
+
+  #acknowledged(outcome: Outcome): void {
+    this.#cluster.invariants.acknowledged(outcome.index);
+  }
+
+  #drawInput(tag: number): TagInput {
+    const dice = this.#random.float();
+    if (dice < 0.45) return { type: "read" };
+    if (dice < 0.52) return { type: "delete" };
+    this.#value += 1;
+    if (dice < 0.8) return { type: "put", value: this.#value };
+    return { type: "cas", from: this.#seen[tag] ?? null, to: this.#value };
+  }
+}
+
+function commandOf(tag: number, input: Exclude<TagInput, { type: "read" }>): Command {
+  if (input.type === "delete") return { type: "tag.delete", repository: REPOSITORY, tag: tagName(tag) };
+  const put = {
+    type: "manifest.put",
+    repository: REPOSITORY,
+    mediaType: MEDIA_TYPE,
+    bytes: BYTES,
+    tags: [tagName(tag)],
+    references: [],
+  } as const;
+  if (input.type === "put") return { ...put, digest: digestOf(input.value) };
+  const expected = input.from === null ? { ifNoneMatch: ["*" as const] } : { ifMatch: [digestOf(input.from)] };
+  return { ...put, digest: digestOf(input.to), ...expected };
+}
+
+function tagName(tag: number): Tag {
+  return `t${tag}` as Tag;
+}
+
+function digestOf(value: number): Digest {
+  return `sha256:${value.toString(16).padStart(64, "0")}` as Digest;
+}
+
+function numberOf(digest: Digest): number {
+  return Number.parseInt(digest.slice(-12), 16);
+}

@@ -1,0 +1,133 @@
+import type { Driver } from "../../src/consensus/driver.ts";
+import type { Timing } from "../../src/consensus/timing.ts";
+import type { Random } from "../../src/core/random.ts";
+import type { DiskImage } from "./disk/node-disk.ts";
+import type { CrashPlan } from "./disk/volume.ts";
+import { Invariants } from "./invariants.ts";
+import { SimNetwork } from "./network.ts";
+import { SimNode } from "./sim-node.ts";
+import type { World } from "./world.ts";
+
+export interface ClusterOptions {
+  readonly world: World;
+  readonly timing: Partial<Timing>;
+  readonly syncMsMax: number;
+  readonly writeBufferBytes: number;
+  /** Called each time that a node has opened. */
+  readonly up?: (node: SimNode, driver: Driver) => void;
+}
+
+const RESTART_MS_MIN = 5;
+const RESTART_MS_MAX = 400;
+
+/** The nodes of one simulated cluster, those that are down and gone among them. */
+export class Cluster {
+  readonly world: World;
+  readonly network: SimNetwork;
+  readonly invariants: Invariants;
+  readonly nodes = new Map<number, SimNode>();
+  /** How often each fault has fired. */
+  readonly counts = new Map<string, number>();
+  readonly #options: ClusterOptions;
+  readonly #random: Random;
+  /** Nobody is started any more but by hand. */
+  restarts = true;
+
+  constructor(options: ClusterOptions) {
+    const { world } = options;
+    this.world = world;
+    this.#options = options;
+    this.#random = world.fork(1);
+    this.invariants = new Invariants(world);
+    this.network = new SimNetwork(world, world.fork(2), this.count);
+    this.network.observe = (from, message) => {
+      if (message.kind === "raft") this.invariants.sent(from, message.message);
+    };
+  }
+
+  readonly count = (fault: string): void => {
+    this.counts.set(fault, (this.counts.get(fault) ?? 0) + 1);
+  };
+
+  /** A node that is not started yet. */
+  add(id: number, begin: { readonly image?: DiskImage; readonly voters?: readonly number[] } = {}): SimNode {
+    const { timing, syncMsMax, writeBufferBytes } = this.#options;
+    const node = new SimNode(id, {
+      world: this.world,
+      network: this.network,
+      invariants: this.invariants,
+      timing,
+      syncMsMax,
+      writeBufferBytes,
+      ...begin,
+      up: () => {
+        if (node.driver !== undefined) this.#options.up?.(node, node.driver);
+      },
+      ended: (_, replace) => {
+        if (replace) {
+          node.gone = true;
+          this.count("replaced");
+        } else this.startSoon(node);
+      },
+    });
+    this.nodes.set(id, node);
+    return node;
+  }
+
+  /** Those that take part, in order of their ids. */
+  up(): SimNode[] {
+    return [...this.nodes.values()].filter((node) => node.up);
+  }
+
+  leader(): (SimNode & { readonly driver: Driver }) | undefined {
+    let newest: SimNode | undefined;
+    let term = 0;
+    for (const node of this.nodes.values()) {
+      if (node.driver === undefined || !node.driver.leads()) continue;
+      const own = node.driver.status().term;
+      if (own > term) {
+        newest = node;
+        term = own;
+      }
+    }
+    return newest as (SimNode & { readonly driver: Driver }) | undefined;
+  }
+
+  startSoon(node: SimNode): void {
+    const delayMs = RESTART_MS_MIN + this.#random.float() * this.#random.float() * RESTART_MS_MAX;
+    this.world.after(delayMs, "boot", undefined, () => node.start());
+  }
+
+  /** Kills it as the dice say: everything written is there, only what was synced, or something between. */
+  crash(node: SimNode): void {
+    if (!node.running) return;
+    if (node.disk.installing) this.count("crashInstalling");
+    const log = this.#crashPlan();
+    const catalog = this.#crashPlan();
+    if (log.torn > 0 || catalog.torn > 0) this.count("tornRecord");
+    this.count("crash");
+    node.crash({ log, catalog });
+  }
+
+  /** Whether the others can do without it for good: a majority of each half of every configuration that is in force somewhere stays. */
+  spares(id: number): boolean {
+    for (const node of this.nodes.values()) {
+      if (node.gone) continue;
+      for (const { voters, votersOutgoing } of this.invariants.witness(node.id).configurations) {
+        for (const half of [voters, votersOutgoing]) {
+          if (!half.includes(id)) continue;
+          const staying = half.filter((each) => each !== id && this.nodes.get(each)?.gone === false && !this.nodes.get(each)?.tampered);
+          if (staying.length <= half.length / 2) return false;
+        }
+      }
+    }
+    return true;
+  }
+
+  #crashPlan(): CrashPlan {
+    const dice = this.#random.float();
+    const keep = dice < 0.35 ? 0 : dice < 0.65 ? 1 : this.#random.float();
+    const torn = this.#random.float() < 0.3 ? this.#random.float() : 0;
+    return { keep, torn };
+  }
+}

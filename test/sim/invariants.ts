@@ -1,0 +1,327 @@
+import { orderedIndex } from "../../src/consensus/database.ts";
+import { decodeLink } from "../../src/consensus/seal-chain.ts";
+import type { PeerMessage } from "../../src/consensus/transport.ts";
+import { decode } from "../../src/core/codec.ts";
+import type { ConfState, HardState } from "../../src/raft/types.ts";
+import type { Batch, Rows } from "./disk/volume.ts";
+import { isConfChangeRecord, LogMirror, sameBytes, termOf } from "./log-mirror.ts";
+import { ViolationError, type World } from "./world.ts";
+
+type RaftMessage = Extract<PeerMessage, { kind: "raft" }>["message"];
+
+/** What is known of one identity, from its disk and from what it has said. */
+export interface Witness {
+  readonly id: number;
+  readonly log: LogMirror;
+  /** Of its catalog. */
+  applied: number;
+  /** The configurations that its catalog has had last, the newest first. */
+  configurations: readonly ConfState[];
+  /** The one in force in the running node, which comes before that of the catalog. */
+  running: (() => ConfState) | undefined;
+}
+
+type Vote = Pick<HardState, "term" | "vote">;
+
+interface CatalogMeta {
+  readonly index: number;
+  readonly term: number;
+  readonly confState: ConfState;
+}
+
+/** Holds the whole cluster to the rules of Raft, from what nodes write and say. Every check touches only what has changed. */
+export class Invariants {
+  readonly #world: World;
+  readonly #witnesses = new Map<number, Witness>();
+  readonly #leaders = new Map<number, number>();
+  /** By `node:term`. */
+  readonly #votes = new Map<string, number>();
+  /** By index, then term: the entry, and the term of the one before it. */
+  readonly #entries: Map<number, { readonly record: Uint8Array; readonly previousTerm: number | undefined }>[] = [];
+  readonly #committed: (Uint8Array | undefined)[] = [];
+  #commitIndex = 0;
+  readonly #seals = new Map<number, Uint8Array>();
+  readonly #configurations = new Map<number, string>();
+  readonly #termsBegun = new Set<number>();
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  /** All up to it is committed, as far as anyone has said or applied. */
+  get commitIndex(): number {
+    return this.#commitIndex;
+  }
+
+  witness(id: number): Witness {
+    const known = this.#witnesses.get(id);
+    if (known !== undefined) return known;
+    const witness: Witness = { id, log: new LogMirror(), applied: 0, configurations: [], running: undefined };
+    this.#witnesses.set(id, witness);
+    return witness;
+  }
+
+  /** A log as an image has it, before anything happens. */
+  founded(id: number, rows: { readonly log: Rows; readonly catalog: Rows }): void {
+    const witness = this.witness(id);
+    witness.log.load(rows.log);
+    witness.log.durable = { term: witness.log.hardState.term, vote: witness.log.hardState.vote, lastIndex: witness.log.lastIndex };
+    this.catalogOpened(id, rows.catalog);
+    const records = [...witness.log.records].sort(([a], [b]) => a - b);
+    for (const [index, record] of records) if (index <= witness.applied) this.#commit(witness, index, record);
+    for (const [index, record] of records) this.#noteEntry(witness, index, record);
+  }
+
+  /**
+   * @param rows what an open has found
+   * @returns to be called once the node has taken it for good: then it must be all that was synced
+   */
+  logOpened(id: number, rows: Rows): () => void {
+    const { log } = this.witness(id);
+    const before = { records: new Map(log.records), unsure: log.takeUnsure(), durable: log.durable, base: log.base };
+    const readable = log.load(rows);
+    const { term, vote } = log.hardState;
+    const found = { records: new Map(log.records), base: log.base, hardState: { term, vote } };
+    if (readable) log.durable = { term, vote, lastIndex: log.lastIndex };
+    return () => {
+      if (!readable && before.durable.lastIndex > 0) this.#fail("corruption is detected", `node ${id} opened a log without a head record`);
+      if (!readable) return;
+      this.#checkHardState(id, before.durable, found.hardState, "over a restart");
+      for (let index = Math.max(before.base.index, found.base.index) + 1; index <= before.durable.lastIndex; index += 1) {
+        const old = before.unsure.has(index) ? undefined : before.records.get(index);
+        const now = found.records.get(index);
+        if (old !== undefined && (now === undefined || !sameBytes(old, now))) {
+          this.#fail(
+            "corruption is detected",
+            `node ${id} has lost or altered its entry ${index}, which was synced, and opened all the same`,
+          );
+        }
+      }
+    };
+  }
+
+  logWriting(id: number, batch: Batch): void {
+    this.witness(id).log.begin(batch);
+  }
+
+  logWritten(id: number, batch: Batch, sync: boolean): void {
+    const witness = this.witness(id);
+    const before = witness.log.hardState;
+    const meta = witness.log.write(batch, sync, (index, record) => this.#noteEntry(witness, index, record));
+    if (meta === undefined) return;
+    this.#checkHardState(id, before, meta.hardState, "in a write");
+    this.#world.hash.add(meta.hardState.term * 31 + meta.lastIndex);
+  }
+
+  catalogOpened(id: number, rows: Rows): void {
+    const witness = this.witness(id);
+    const head = rows.get("m");
+    if (head === undefined) return;
+    const meta = decode(head) as CatalogMeta;
+    const link = rows.get(`s${orderedIndex(meta.index)}`);
+    this.#applied(witness, meta, link, false);
+  }
+
+  catalogWritten(id: number, batch: Batch): void {
+    const witness = this.witness(id);
+    let meta: CatalogMeta | undefined;
+    let link: Uint8Array | undefined;
+    for (const operation of batch) {
+      if (operation.type === "put" && operation.key === "m") meta = decode(operation.value) as CatalogMeta;
+      else if (operation.type === "put" && operation.key[0] === "s") link = operation.value;
+    }
+    if (meta !== undefined) this.#applied(witness, meta, link, true);
+  }
+
+  /** What a node says, when it leaves. */
+  sent(from: number, message: RaftMessage): void {
+    const witness = this.witness(from);
+    switch (message.type) {
+      case "append":
+      case "heartbeat":
+      case "snapshot":
+        this.leads(message.from, message.term);
+        if (message.type !== "snapshot") this.#announced(witness, message.commit);
+        break;
+      case "voteReply":
+        if (!message.rejected) this.#voted(witness, message.to, message.term);
+        break;
+      case "appendReply":
+        if (!message.rejected) this.#acknowledged(witness, message.to, message.term, message.index);
+        break;
+      default:
+        break;
+    }
+  }
+
+  /** Raft paper, 5.2: election safety. */
+  leads(id: number, term: number): void {
+    const leader = this.#leaders.get(term);
+    if (leader === undefined) this.#leaders.set(term, id);
+    else if (leader !== id) this.#fail("one leader a term", `term ${term} has the leaders ${leader} and ${id}`);
+  }
+
+  /** The entry that a client was told of is there for good. */
+  acknowledged(index: number): void {
+    if (index > this.#commitIndex) {
+      this.#fail("no acknowledged write is lost", `a client was answered by entry ${index}, but only ${this.#commitIndex} are committed`);
+    }
+  }
+
+  #voted({ id, log }: Witness, to: number, term: number): void {
+    const { durable } = log;
+    const key = `${id}:${term}`;
+    const before = this.#votes.get(key);
+    if (before !== undefined && before !== to) {
+      this.#fail("one vote a term", `node ${id} voted for ${before} and for ${to} in term ${term}`);
+    }
+    this.#votes.set(key, to);
+    if (durable.term < term || (durable.term === term && durable.vote !== to)) {
+      const stands = `term ${durable.term}, vote ${durable.vote}`;
+      this.#fail("a promise is durable", `node ${id} told ${to} of its vote in term ${term}; synced is ${stands}`);
+    }
+  }
+
+  #acknowledged({ id, log }: Witness, to: number, term: number, index: number): void {
+    const { durable } = log;
+    if (durable.term < term) {
+      this.#fail("a promise is durable", `node ${id} acknowledged entry ${index} in term ${term}; synced is the term ${durable.term}`);
+    }
+    if (durable.term === term && index > Math.max(durable.lastIndex, log.base.index)) {
+      this.#fail("a promise is durable", `node ${id} acknowledged entry ${index}; synced are ${durable.lastIndex}`);
+    }
+    const leader = this.#leaders.get(term) === to ? this.#witnesses.get(to)?.log : undefined;
+    if (leader === undefined || durable.term !== term) return;
+    const own = log.termAt(index);
+    const theirs = leader.termAt(index);
+    if (leader.hardState.term === term && own !== undefined && theirs !== undefined && own !== theirs) {
+      this.#fail(
+        "log matching",
+        `node ${id} acknowledged entry ${index} to leader ${to}, but has it of term ${own} and the leader of ${theirs}`,
+      );
+    }
+  }
+
+  /** A commit index that a leader tells of: a majority of each half of its configuration holds the entry on stable storage. */
+  #announced(witness: Witness, index: number): void {
+    if (index <= this.#commitIndex) return;
+    // The leader's own disk may be behind those of the others.
+    const holder = [witness, ...this.#witnesses.values()].find(({ log }) => this.#isHeld(witness, index, log.termAt(index)));
+    if (holder === undefined) {
+      const conf = JSON.stringify(witness.configurations);
+      this.#fail("commit needs a quorum", `node ${witness.id} told of commit ${index}, which no quorum of ${conf} has on its disks`);
+      return;
+    }
+    for (let at = this.#commitIndex + 1; at <= index; at += 1) this.#commit(holder, at, holder.log.records.get(at));
+  }
+
+  /** @returns whether a majority of each half of a configuration that the leader has, or had just now, holds the entry */
+  #isHeld({ configurations, running }: Witness, index: number, term: number | undefined): boolean {
+    if (term === undefined) return false;
+    const possible = running === undefined ? configurations : [running(), ...configurations];
+    return possible.some(({ voters, votersOutgoing }) =>
+      [voters, votersOutgoing].every((half) => half.length === 0 || this.#holders(half, index, term) > half.length / 2),
+    );
+  }
+
+  #holders(half: readonly number[], index: number, term: number): number {
+    let count = 0;
+    for (const id of half) {
+      const log = this.#witnesses.get(id)?.log;
+      if (log === undefined) continue;
+      if (log.base.index >= index || (log.durable.lastIndex >= index && log.termAt(index) === term)) count += 1;
+    }
+    return count;
+  }
+
+  #commit({ id }: Witness, index: number, record: Uint8Array | undefined): void {
+    this.#commitIndex = Math.max(this.#commitIndex, index);
+    if (record === undefined) return;
+    const known = this.#committed[index];
+    if (known === undefined) this.#committed[index] = record;
+    else if (!sameBytes(known, record)) {
+      const terms = `terms ${termOf(known)} and ${termOf(record)}`;
+      this.#fail("state machine safety", `entry ${index} was committed, and at node ${id} it is another one (${terms})`);
+    }
+  }
+
+  #applied(witness: Witness, meta: CatalogMeta, link: Uint8Array | undefined, inOrder: boolean): void {
+    const { index, confState } = meta;
+    if (inOrder) for (let at = witness.applied + 1; at <= index; at += 1) this.#commit(witness, at, witness.log.records.get(at));
+    this.#commitIndex = Math.max(this.#commitIndex, index);
+    witness.applied = index;
+    const known = witness.configurations[0];
+    const text = JSON.stringify(confState);
+    if (known === undefined || JSON.stringify(known) !== text) {
+      witness.configurations = known === undefined ? [confState] : [confState, known];
+    }
+    const agreed = this.#configurations.get(index);
+    if (agreed === undefined) this.#configurations.set(index, text);
+    else if (agreed !== text)
+      this.#fail("state machine safety", `node ${witness.id} has the configuration ${text} at ${index}, others ${agreed}`);
+    const seal = link === undefined ? undefined : decodeLink(link)?.value;
+    if (seal === undefined) return;
+    this.#world.hash.add(index * 257 + (seal[0] ?? 0));
+    const same = this.#seals.get(index);
+    if (same === undefined) this.#seals.set(index, seal);
+    else if (!sameBytes(same, seal)) {
+      this.#fail("state machine safety", `the state of node ${witness.id} at ${index} is not that of the others: the seals differ`);
+    }
+  }
+
+  /** Log matching (Raft paper, 5.3): an entry of one index and term is the same in every log, and so is the one before it. */
+  #noteEntry(witness: Witness, index: number, record: Uint8Array): void {
+    const term = termOf(record);
+    const previousTerm = witness.log.termAt(index - 1);
+    const byTerm = (this.#entries[index] ??= new Map());
+    const known = byTerm.get(term);
+    if (known === undefined) {
+      byTerm.set(term, { record, previousTerm });
+      if (!this.#termsBegun.has(term)) this.#termBegins(witness, index, term);
+    } else if (!sameBytes(known.record, record)) {
+      this.#fail("log matching", `the entry ${index} of term ${term} is another one at node ${witness.id}`);
+    } else if (known.previousTerm !== undefined && previousTerm !== undefined && known.previousTerm !== previousTerm) {
+      const both = `${previousTerm} at node ${witness.id}, of ${known.previousTerm} elsewhere`;
+      this.#fail("log matching", `before the entry ${index} of term ${term} stands one of term ${both}`);
+    }
+    if (index <= witness.applied) {
+      const committed = this.#committed[index];
+      if (committed !== undefined && !sameBytes(committed, record)) {
+        this.#fail("state machine safety", `node ${witness.id} replaces the entry ${index}, which it has applied`);
+      }
+    }
+    if (known === undefined && isConfChangeRecord(record)) this.#checkConfChange(witness, index);
+  }
+
+  /** Leader completeness (Raft paper, 5.4.3), looked at where the first entry of a new term is written: all before it is the leader's log. */
+  #termBegins(witness: Witness, index: number, term: number): void {
+    this.#termsBegun.add(term);
+    const last = this.#commitIndex;
+    const committed = this.#committed[last];
+    if (committed === undefined || termOf(committed) >= term) return;
+    const own = last >= index ? undefined : witness.log.termAt(last);
+    if (last >= index || (witness.log.base.index < last && own !== termOf(committed))) {
+      this.#fail("leader completeness", `the leader of term ${term} begins at ${index} without the committed entry ${last}`);
+    }
+  }
+
+  /** Dissertation, 4.1: a configuration change is proposed only where all before it have applied, so where they are committed. */
+  #checkConfChange(witness: Witness, index: number): void {
+    for (let at = this.#commitIndex + 1; at < index; at += 1) {
+      const record = witness.log.records.get(at);
+      if (record === undefined || !isConfChangeRecord(record)) continue;
+      this.#fail("one configuration change at a time", `node ${witness.id} has a change at ${index}, and an uncommitted one at ${at}`);
+    }
+  }
+
+  #checkHardState(id: number, before: Vote, after: Vote, when: string): void {
+    const lower = after.term < before.term || (after.term === before.term && before.vote !== 0 && after.vote !== before.vote);
+    if (!lower) return;
+    const change = `from term ${before.term}, vote ${before.vote} to term ${after.term}, vote ${after.vote}`;
+    this.#fail("the hard state never regresses", `node ${id} went ${change} ${when}`);
+  }
+
+  #fail(invariant: string, message: string): void {
+    this.#world.fail(new ViolationError(invariant, message));
+  }
+}

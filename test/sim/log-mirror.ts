@@ -1,0 +1,94 @@
+import { parseOrderedIndex } from "../../src/consensus/database.ts";
+import { decodeMeta, type LogMeta } from "../../src/consensus/log-record.ts";
+import type { HardState } from "../../src/raft/types.ts";
+import type { Batch, Rows } from "./disk/volume.ts";
+
+const ENTRY = "e";
+const META = "m";
+const TYPE_AT = 4;
+const TERM_AT = 5;
+const DATA_FLAG_AT = 13;
+
+/** A node's Raft log as its disk has it, read from the bytes: what the program says of itself is not asked. */
+export class LogMirror {
+  /** Records by index, as they were written last. */
+  readonly records = new Map<number, Uint8Array>();
+  base = { index: 0, term: 0 };
+  lastIndex = 0;
+  hardState: HardState = { term: 0, vote: 0, commit: 0 };
+  /** What no crash can take: as of the last sync. */
+  durable = { term: 0, vote: 0, lastIndex: 0 };
+
+  /** Indexes in a write that has begun and is not known to have ended: a crash leaves either. */
+  #unsure = new Set<number>();
+
+  begin(batch: Batch): void {
+    for (const { key } of batch) if (key[0] === ENTRY) this.#unsure.add(parseOrderedIndex(key.slice(1)));
+  }
+
+  takeUnsure(): ReadonlySet<number> {
+    const unsure = this.#unsure;
+    this.#unsure = new Set();
+    return unsure;
+  }
+
+  /** Takes over what an open has found. @returns false where there is no readable head record */
+  load(rows: Rows): boolean {
+    this.records.clear();
+    for (const [key, value] of rows) if (key.startsWith(ENTRY)) this.records.set(parseOrderedIndex(key.slice(1)), value);
+    const head = rows.get(META);
+    const meta = head === undefined ? undefined : decodeMeta(head);
+    if (meta === undefined) return false;
+    this.#take(meta);
+    return true;
+  }
+
+  /**
+   * @param wrote told of each entry in the batch, after it is in place, in order
+   * @returns the head record's content
+   */
+  write(batch: Batch, sync: boolean, wrote: (index: number, record: Uint8Array) => void): LogMeta | undefined {
+    let meta: LogMeta | undefined;
+    this.#unsure.clear();
+    for (const operation of batch) {
+      const kind = operation.key[0];
+      if (kind === META && operation.type === "put") meta = decodeMeta(operation.value);
+      if (kind !== ENTRY) continue;
+      const index = parseOrderedIndex(operation.key.slice(1));
+      if (operation.type === "put") this.records.set(index, operation.value);
+      else this.records.delete(index);
+    }
+    if (meta !== undefined) this.#take(meta);
+    if (sync) this.durable = { term: this.hardState.term, vote: this.hardState.vote, lastIndex: this.lastIndex };
+    for (const operation of batch) {
+      if (operation.key[0] === ENTRY && operation.type === "put") wrote(parseOrderedIndex(operation.key.slice(1)), operation.value);
+    }
+    return meta;
+  }
+
+  termAt(index: number): number | undefined {
+    if (index === this.base.index) return this.base.term;
+    const record = this.records.get(index);
+    return record === undefined ? undefined : termOf(record);
+  }
+
+  #take(meta: LogMeta): void {
+    this.base = meta.base;
+    this.lastIndex = meta.lastIndex;
+    this.hardState = meta.hardState;
+  }
+}
+
+export function termOf(record: Uint8Array): number {
+  let term = 0;
+  for (let at = TERM_AT; at < DATA_FLAG_AT; at += 1) term = term * 256 + record[at]!;
+  return term;
+}
+
+export function isConfChangeRecord(record: Uint8Array): boolean {
+  return record[TYPE_AT] !== 0;
+}
+
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a === b || (a.byteLength === b.byteLength && Buffer.compare(a, b) === 0);
+}

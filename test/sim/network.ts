@@ -1,0 +1,209 @@
+import type { Boot, PeerMessage, Transport, TransportHandler } from "../../src/consensus/transport.ts";
+import { decodePeerMessage, encodePeerMessage } from "../../src/consensus/wire.ts";
+import type { Random } from "../../src/core/random.ts";
+import type { Owner } from "./event-heap.ts";
+import { SnapshotStream } from "./snapshot-stream.ts";
+import type { World } from "./world.ts";
+
+/** What the network does to messages; all ratios are of messages. */
+export interface NetworkWeather {
+  delayMsMin: number;
+  delayMsMax: number;
+  lossRatio: number;
+  /** Messages of one link may overtake each other. */
+  reorders: boolean;
+  duplicateRatio: number;
+  /** A duplicate comes up to so much later. */
+  duplicateMsMax: number;
+  /** Of the pieces of a snapshot's stream. */
+  breakRatio: number;
+}
+
+/** One start of a node's process, as the network sees it. */
+export interface Endpoint {
+  readonly owner: Owner;
+  /** The machine: it takes what arrives, also for the next start of the process. */
+  readonly machine: Owner;
+  handler: TransportHandler | undefined;
+  boot: Boot | undefined;
+}
+
+/** Counts what a fault did, by its name. */
+export type Count = (fault: string) => void;
+
+const REFUSED_MS = 1;
+
+/** Between the nodes of a simulated cluster: the bytes of the real wire format, late, twice, out of order, or never. */
+export class SimNetwork {
+  readonly weather: NetworkWeather = {
+    delayMsMin: 0.5,
+    delayMsMax: 3,
+    lossRatio: 0,
+    reorders: false,
+    duplicateRatio: 0,
+    duplicateMsMax: 0,
+    breakRatio: 0,
+  };
+  readonly #world: World;
+  readonly #random: Random;
+  readonly #count: Count;
+  readonly #endpoints = new Map<number, Endpoint>();
+  /** `from>to` */
+  readonly #cut = new Set<string>();
+  readonly #arrivals = new Map<string, number>();
+  readonly #streams = new Set<SnapshotStream>();
+  /** Sees each message as it leaves. */
+  observe: (from: number, message: PeerMessage) => void = () => undefined;
+
+  constructor(world: World, random: Random, count: Count) {
+    this.#world = world;
+    this.#random = random;
+    this.#count = count;
+  }
+
+  transport(endpoint: Endpoint): Transport {
+    const from = endpoint.machine.id;
+    return {
+      start: async (handler, boot) => {
+        endpoint.handler = handler;
+        endpoint.boot = boot;
+        this.#endpoints.set(from, endpoint);
+      },
+      send: (to, messages) => {
+        if (endpoint.owner.alive) this.#send(endpoint, to, messages);
+      },
+      sendSnapshot: (to, header, chunks, signal) => this.#sendSnapshot(endpoint, to, header, chunks, signal),
+      close: async () => this.down(endpoint),
+    };
+  }
+
+  /** Its process is gone: connections to it are refused, and its streams break. */
+  down(endpoint: Endpoint): void {
+    const { id } = endpoint.machine;
+    if (this.#endpoints.get(id) === endpoint) this.#endpoints.delete(id);
+    for (const stream of this.#streams) if (stream.from === id || stream.to === id) stream.break();
+  }
+
+  cut(from: number, to: number): void {
+    this.#cut.add(`${from}>${to}`);
+  }
+
+  heal(): void {
+    this.#cut.clear();
+  }
+
+  reaches(from: number, to: number): boolean {
+    return this.#cut.size === 0 || !this.#cut.has(`${from}>${to}`);
+  }
+
+  endpoint(id: number): Endpoint | undefined {
+    return this.#endpoints.get(id);
+  }
+
+  delayMs(): number {
+    const { delayMsMin, delayMsMax } = this.weather;
+    return delayMsMin + this.#random.float() * (delayMsMax - delayMsMin);
+  }
+
+  #send(endpoint: Endpoint, to: number, messages: readonly PeerMessage[]): void {
+    const from = endpoint.machine.id;
+    const { weather } = this;
+    const bodies: Uint8Array[] = [];
+    for (const message of messages) {
+      this.observe(from, message);
+      if (weather.lossRatio > 0 && this.#random.float() < weather.lossRatio) {
+        this.#count("loss");
+        continue;
+      }
+      const bytes = encodePeerMessage(message);
+      if (weather.duplicateRatio > 0 && this.#random.float() < weather.duplicateRatio) {
+        this.#count("duplicate");
+        this.#deliver(endpoint, to, [bytes], this.delayMs() + this.#random.float() * weather.duplicateMsMax);
+      }
+      if (weather.reorders) this.#deliver(endpoint, to, [bytes], this.delayMs());
+      else bodies.push(bytes);
+    }
+    if (bodies.length > 0) this.#deliver(endpoint, to, bodies, this.#inOrder(from, to));
+    if (!this.#endpoints.has(to) && this.reaches(from, to)) this.#refuse(endpoint, to);
+  }
+
+  /** Not before what was sent on this link before it. */
+  #inOrder(from: number, to: number): number {
+    const link = `${from}>${to}`;
+    const at = Math.max(this.#world.now + this.delayMs(), (this.#arrivals.get(link) ?? 0) + 0.001);
+    this.#arrivals.set(link, at);
+    return at - this.#world.now;
+  }
+
+  #deliver(sender: Endpoint, to: number, bodies: readonly Uint8Array[], delayMs: number): void {
+    const target = this.#endpoints.get(to);
+    const from = sender.machine.id;
+    const { boot } = sender;
+    if (target === undefined || boot === undefined) return;
+    if (!this.reaches(from, to)) {
+      this.#count("cut");
+      return;
+    }
+    this.#world.after(delayMs, "message", target.machine, () => {
+      const now = this.#endpoints.get(to);
+      if (now?.handler === undefined || !this.reaches(from, to)) return;
+      const messages = bodies.map(decodePeerMessage);
+      for (const bytes of bodies) this.#world.hash.add(bytes.byteLength);
+      this.#world.note(() => `${from} > ${to}  ${messages.map(describe).join("; ")}`);
+      const refusal = now.handler.receive(from, boot, messages);
+      if (refusal === undefined) return;
+      this.#world.after(this.delayMs(), "message", sender.machine, () => this.#endpoints.get(from)?.handler?.refused(to, refusal));
+    });
+  }
+
+  #refuse(endpoint: Endpoint, to: number): void {
+    this.#world.after(REFUSED_MS, "message", endpoint.owner, () => {
+      if (!this.#endpoints.has(to)) endpoint.handler?.unreachable(to);
+    });
+  }
+
+  async #sendSnapshot(
+    endpoint: Endpoint,
+    to: number,
+    header: Uint8Array,
+    chunks: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
+    const from = endpoint.machine.id;
+    const { boot } = endpoint;
+    if (boot === undefined) throw new Error(`${from} has not started`);
+    const stream = new SnapshotStream({
+      world: this.#world,
+      random: this.#random,
+      from,
+      to,
+      boot,
+      sender: endpoint.owner,
+      delayMs: () => this.delayMs(),
+      open: () => this.reaches(from, to) && this.reaches(to, from),
+      breaks: () => {
+        if (this.weather.breakRatio === 0 || this.#random.float() >= this.weather.breakRatio) return false;
+        this.#count("snapshotCut");
+        return true;
+      },
+    });
+    this.#streams.add(stream);
+    try {
+      return await stream.run(() => this.#endpoints.get(to), header, chunks, signal);
+    } finally {
+      this.#streams.delete(stream);
+    }
+  }
+}
+
+/** A message in a trace. */
+export function describe(message: PeerMessage): string {
+  if (message.kind !== "raft") return message.kind === "proposal" ? `proposal of ${message.envelope.byteLength} bytes` : message.kind;
+  const { from: _from, to: _to, type, ...fields } = message.message;
+  const text = Object.entries(fields).map(([name, value]) => {
+    if (name === "entries" && Array.isArray(value)) return `entries=${value.map((entry) => `${entry.index}/${entry.term}`).join(",")}`;
+    if (value instanceof Uint8Array) return `${name}=${Buffer.from(value).toString("hex").slice(-8)}`;
+    return `${name}=${typeof value === "object" ? JSON.stringify(value) : String(value)}`;
+  });
+  return `${type} ${text.join(" ")}`;
+}

@@ -1,0 +1,66 @@
+import type { Timing } from "../../src/consensus/timing.ts";
+import type { Random } from "../../src/core/random.ts";
+import type { Shape } from "./founding.ts";
+
+/** What a seed is about, but for its faults: drawn once. */
+export interface Settings {
+  readonly shape: Shape;
+  readonly timing: Timing;
+  readonly syncMsMax: number;
+  readonly writeBufferBytes: number;
+  readonly delayMsMax: number;
+  readonly clients: number;
+  readonly tags: number;
+  /** Between an answer and the next request. */
+  readonly thinkMs: number;
+  readonly patienceMs: number;
+  readonly votersMax: number;
+}
+
+const SHAPES: readonly Shape[] = [
+  { voters: 1, learners: 0 },
+  { voters: 1, learners: 1 },
+  { voters: 2, learners: 0 },
+  { voters: 3, learners: 0 },
+  { voters: 3, learners: 0 },
+  { voters: 3, learners: 0 },
+  { voters: 3, learners: 1 },
+  { voters: 3, learners: 2 },
+  { voters: 5, learners: 0 },
+  { voters: 5, learners: 0 },
+];
+
+export function drawSettings(random: Random): Settings {
+  const one = <T>(...choices: readonly T[]): T => choices[Math.floor(random.float() * choices.length)]!;
+  const shape = one(...SHAPES);
+  const tickMs = 100;
+  const electionTicks = one(3, 4, 5, 10);
+  const timing: Timing = {
+    tickMs,
+    electionTicks,
+    heartbeatTicks: 1,
+    contactMs: tickMs * electionTicks,
+    deadlineMs: one(1_500, 3_000, 6_000),
+    resendMs: one(150, 400, 1_000),
+    readRoundMs: one(150, 300, 500),
+    clockTickMs: one(700, 5_000),
+    proposalsMax: one(3, 512),
+    proposalBytesMax: 32 * 2 ** 20,
+    appendBytes: one(200, 700, 2 ** 20),
+    keepEntries: one(2, 8, 30, 10_000),
+    keepBytes: 64 * 2 ** 20,
+    sealEntries: one(4, 1_000),
+  };
+  return {
+    shape,
+    timing,
+    syncMsMax: one(1, 10, 40),
+    writeBufferBytes: one(2_000, 20_000, 200_000),
+    delayMsMax: one(3, 20, 60),
+    clients: one(2, 3, 4),
+    tags: one(1, 2, 3),
+    thinkMs: one(50, 150, 400),
+    patienceMs: one(600, 1_500, 4_000),
+    votersMax: Math.max(shape.voters, one(1, 3, 5)),
+  };
+}

@@ -1,0 +1,68 @@
+import type { Driver } from "../../src/consensus/driver.ts";
+import type { Clients } from "./clients.ts";
+import type { Cluster } from "./cluster.ts";
+import { sameBytes } from "./log-mirror.ts";
+import type { Settings } from "./settings.ts";
+import { ViolationError } from "./world.ts";
+
+const LEADER_TIMEOUTS = 10;
+const SETTLED_MS = 60_000;
+const LOOK_STEPS = 16;
+
+/** The end of a seed, in good weather: what was in disorder must come right by itself, within a bound. */
+export class Settling {
+  readonly #cluster: Cluster;
+  readonly #clients: Clients;
+  readonly #startedAt: number;
+  readonly #leaderBy: number;
+  #leaderSeen = false;
+  #lookAt = 0;
+
+  constructor(cluster: Cluster, settings: Settings, clients: Clients) {
+    this.#cluster = cluster;
+    this.#clients = clients;
+    this.#startedAt = cluster.world.now;
+    // An election timeout is drawn from one to two of the base; nodes that start take a while, and clocks may run at half the rate.
+    const { tickMs, electionTicks, deadlineMs } = settings.timing;
+    this.#leaderBy = this.#startedAt + LEADER_TIMEOUTS * 4 * tickMs * electionTicks + deadlineMs;
+  }
+
+  done(): boolean {
+    const { world } = this.#cluster;
+    if (world.steps < this.#lookAt) return false;
+    this.#lookAt = world.steps + LOOK_STEPS;
+    const leader = this.#cluster.leader();
+    this.#leaderSeen ||= leader !== undefined;
+    if (!this.#leaderSeen && world.now > this.#leaderBy) this.#fail("a leader is found", "no leader long after the faults have healed");
+    const reason = leader === undefined ? "there is no leader" : this.#unsettled(leader.driver);
+    if (reason === undefined) return true;
+    if (world.now > this.#startedAt + SETTLED_MS) this.#fail("the cluster settles", reason);
+    return false;
+  }
+
+  #unsettled(leader: Driver): string | undefined {
+    const { voters, votersOutgoing, learners } = leader.configuration();
+    if (votersOutgoing.length > 0) return `the configuration is still joint: [${voters}] and [${votersOutgoing}]`;
+    const lastIndex = leader.lastIndex();
+    if (leader.status().appliedIndex !== lastIndex) return `the leader has applied ${leader.status().appliedIndex} of ${lastIndex}`;
+    const members = new Set(leader.catalog.members().map(({ raftId }) => raftId));
+    for (const id of [...voters, ...learners]) {
+      const node = this.#cluster.nodes.get(id);
+      if (node?.driver === undefined) return `node ${id} is not up`;
+      const { appliedIndex } = node.driver.status();
+      if (appliedIndex !== lastIndex) return `node ${id} has applied ${appliedIndex} of ${lastIndex}`;
+      if (!sameBytes(node.driver.seal(), leader.seal()))
+        this.#fail("state machine safety", `node ${id} ends with another state than the leader`);
+      if (!members.has(id)) return `node ${id} is no member and still in the configuration`;
+    }
+    for (const id of members) if (!voters.includes(id) && !learners.includes(id)) return `member ${id} is not in the configuration`;
+    for (const { raftId, state } of leader.progress())
+      if (raftId !== leader.self && state !== "replicate") return `${raftId} is in ${state}`;
+    if (this.#clients.waiting > 0) return `${this.#clients.waiting} requests wait`;
+    return undefined;
+  }
+
+  #fail(invariant: string, message: string): void {
+    this.#cluster.world.fail(new ViolationError(invariant, message));
+  }
+}

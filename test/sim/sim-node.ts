@@ -1,0 +1,184 @@
+import type { Driver } from "../../src/consensus/driver.ts";
+import { ConsensusError } from "../../src/consensus/errors.ts";
+import { openConsensus } from "../../src/consensus/open-consensus.ts";
+import type { Timing } from "../../src/consensus/timing.ts";
+import { silentLog } from "../../src/core/log.ts";
+import { RaftError } from "../../src/raft/errors.ts";
+import { DiskWeather } from "./disk/disk-weather.ts";
+import { type DiskImage, NodeDisk } from "./disk/node-disk.ts";
+import type { Batch, CrashPlan } from "./disk/volume.ts";
+import type { Owner } from "./event-heap.ts";
+import type { Invariants } from "./invariants.ts";
+import type { Endpoint, SimNetwork } from "./network.ts";
+import { NodeClock } from "./node-clock.ts";
+import { ViolationError, type World } from "./world.ts";
+
+export interface SimNodeOptions {
+  readonly world: World;
+  readonly network: SimNetwork;
+  readonly invariants: Invariants;
+  readonly timing: Partial<Timing>;
+  readonly syncMsMax: number;
+  readonly writeBufferBytes: number;
+  readonly image?: DiskImage;
+  /** Makes a cluster. */
+  readonly voters?: readonly number[];
+  /** It has opened and takes part. */
+  readonly up: (node: SimNode) => void;
+  /** Its process has ended by itself. @param replace its disk cannot be trusted any more */
+  readonly ended: (node: SimNode, replace: boolean) => void;
+}
+
+interface Machine extends Owner {
+  alive: boolean;
+  pausedUntil: number;
+}
+
+/** One start of the process: what belongs to it ends with it. */
+class Process implements Owner {
+  readonly id: number;
+  alive = true;
+  readonly endpoint: Endpoint;
+  readonly #machine: Machine;
+
+  constructor(machine: Machine) {
+    this.id = machine.id;
+    this.#machine = machine;
+    this.endpoint = { owner: this, machine, handler: undefined, boot: undefined };
+  }
+
+  get pausedUntil(): number {
+    return this.#machine.pausedUntil;
+  }
+}
+
+const CRASH_PLAN_OF_EXIT: CrashPlan = { keep: 1, torn: 0.5 };
+
+/** One machine: its disk and clock, and the real consensus on it, which may be killed and started at any step. */
+export class SimNode {
+  readonly id: number;
+  readonly machine: Machine;
+  readonly disk: NodeDisk;
+  readonly weather: DiskWeather;
+  readonly drift = { rate: 1, offsetMs: 0 };
+  driver: Driver | undefined;
+  /** Something was done to its disk that Raft does not bear: it may refuse to go on. */
+  tampered = false;
+  /** It will never start again. */
+  gone = false;
+  starts = 0;
+  /** Called when a sync of its log begins, with its length. */
+  onLogSync: ((durationMs: number) => void) | undefined;
+  readonly #options: SimNodeOptions;
+  #process: Process | undefined;
+  #confirmLog: (() => void) | undefined;
+
+  constructor(id: number, options: SimNodeOptions) {
+    const { world, invariants, image, syncMsMax, writeBufferBytes } = options;
+    this.id = id;
+    this.#options = options;
+    this.machine = { id, alive: true, pausedUntil: 0 };
+    this.weather = new DiskWeather(world, world.fork(100 + id), { syncMsMax, writeBufferBytes });
+    const observer = {
+      logOpened: (rows: ReadonlyMap<string, Uint8Array>) => {
+        this.#confirmLog = invariants.logOpened(id, rows);
+      },
+      logWritten: invariants.logWritten.bind(invariants, id),
+      logWriting: (batch: Batch, sync: boolean, durationMs: number) => {
+        invariants.logWriting(id, batch);
+        if (sync) this.onLogSync?.(durationMs);
+      },
+      catalogOpened: invariants.catalogOpened.bind(invariants, id),
+      catalogWritten: invariants.catalogWritten.bind(invariants, id),
+    };
+    this.disk = new NodeDisk(world, `n${id}`, this.weather, observer, image);
+    if (image !== undefined) invariants.founded(id, image);
+  }
+
+  /** This start of it, for clocks of what runs beside it. */
+  get process(): Owner | undefined {
+    return this.#process;
+  }
+
+  get running(): boolean {
+    return this.#process !== undefined;
+  }
+
+  /** Whether its process takes part. */
+  get up(): boolean {
+    return this.driver !== undefined;
+  }
+
+  get paused(): boolean {
+    return this.machine.pausedUntil > this.#options.world.now;
+  }
+
+  start(): void {
+    if (this.running || this.gone) return;
+    const { world, network, timing, voters } = this.#options;
+    const { machine } = this;
+    this.starts += 1;
+    const process = new Process(machine);
+    this.#process = process;
+    world.note(() => `node ${this.id} starts`);
+    openConsensus({
+      storage: this.disk.storage(process),
+      raftId: this.id,
+      bootstrap: this.starts === 1 && voters !== undefined ? { voters } : undefined,
+      transport: network.transport(process.endpoint),
+      clock: new NodeClock(world, process, this.drift),
+      random: world.fork(10_000 + this.id * 100 + this.starts),
+      log: silentLog,
+      fatal: (error) => this.#fatal(process, error),
+      timing,
+      defer: (run) => world.defer(process, run),
+    }).then(
+      (driver) => this.#opened(process, driver),
+      (error: unknown) => this.#fatal(process, error instanceof Error ? error : new Error(String(error))),
+    );
+  }
+
+  /** The process is killed, or the power fails: what is in memory is gone, and of the unsynced writes what the plan leaves out. */
+  crash(plans: { readonly log: CrashPlan; readonly catalog: CrashPlan }): void {
+    const process = this.#process;
+    if (process === undefined) return;
+    this.#options.world.note(() => `node ${this.id} crashes`);
+    process.alive = false;
+    this.#process = undefined;
+    this.driver = undefined;
+    this.#options.invariants.witness(this.id).running = undefined;
+    this.#options.network.down(process.endpoint);
+    this.disk.crash(plans);
+  }
+
+  #opened(process: Process, driver: Driver): void {
+    if (!process.alive) return;
+    this.#confirmLog?.();
+    const { invariants, up } = this.#options;
+    this.driver = driver;
+    invariants.witness(this.id).running = () => driver.configuration();
+    driver.onConfiguration(() => {
+      if (!process.alive || !driver.leads()) return;
+      invariants.leads(this.id, driver.status().term);
+    });
+    up(this);
+  }
+
+  /** The process ends in a later turn, as a real one does; what it does until then counts. */
+  #fatal(process: Process, error: Error): void {
+    if (!process.alive) return;
+    const { world, ended } = this.#options;
+    world.note(() => `node ${this.id} ends: ${error.message}`);
+    const code = error instanceof ConsensusError || error instanceof RaftError ? error.code : "unknown";
+    const damaged = code === "logCorrupt" || code === "catalogCorrupt" || code === "outdated";
+    if (code !== "storage" && !(damaged && this.tampered)) {
+      const disk = this.tampered ? "a disk that was tampered with" : "a healthy disk";
+      world.fail(new ViolationError("no node ends by itself", `node ${this.id}, on ${disk}: ${error.stack ?? error.message}`));
+      return;
+    }
+    world.after(1, "boot", process, () => {
+      this.crash({ log: CRASH_PLAN_OF_EXIT, catalog: CRASH_PLAN_OF_EXIT });
+      ended(this, damaged);
+    });
+  }
+}
