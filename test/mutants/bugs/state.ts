@@ -1,0 +1,169 @@
+import type { Bug } from "../bug.ts";
+
+/** Bugs of the session table, the applier, the catalog and its snapshots. */
+export const STATE: readonly Bug[] = [
+  {
+    number: 141,
+    name: "the outcome of a command is not kept",
+    edits: [
+      {
+        file: "src/metadata/apply-entry.ts",
+        find: "if (kept === undefined) draft.write(OUTCOME, outcomeKey(id, sequence), outcome);",
+        replace: "",
+      },
+    ],
+  },
+  {
+    number: 142,
+    name: "the outcome of the lowest unanswered command is forgotten",
+    edits: [
+      {
+        file: "src/metadata/apply-session.ts",
+        find: "const end = Math.min(lowest, session.highest + 1);",
+        replace: "const end = Math.min(lowest + 1, session.highest + 1);",
+      },
+    ],
+  },
+  {
+    number: 143,
+    name: "a repeated command runs again and is answered as the first time",
+    edits: [
+      {
+        file: "src/metadata/apply-entry.ts",
+        find: "const outcome = kept ?? run(draft, context, envelope);",
+        replace: "const again = run(draft, context, envelope);\n  const outcome = kept ?? again;",
+      },
+    ],
+  },
+  {
+    number: 144,
+    name: "a session of an earlier start of the node is accepted",
+    edits: [
+      {
+        file: "src/metadata/apply-session.ts",
+        find: 'if (newest !== undefined && isOutdated(boot, newest)) return refuse("incarnation");',
+        replace: 'if (newest !== undefined && newest.incarnation < 0) return refuse("incarnation");',
+      },
+    ],
+  },
+  {
+    number: 145,
+    name: "entries that a snapshot has overtaken are applied again",
+    edits: [{ file: "src/consensus/applier.ts", find: "if (entry.index <= store.appliedIndex) continue;", replace: "" }],
+  },
+  {
+    number: 146,
+    name: "the configuration is not in the batch that applies its change",
+    edits: [
+      {
+        file: "src/consensus/applier.ts",
+        find: "await store.applyBatch({ entries: done, term, confState });",
+        replace: "await store.applyBatch({ entries: done, term, confState: undefined });",
+      },
+    ],
+  },
+  {
+    number: 147,
+    name: "the seal covers the last entry of a batch alone",
+    edits: [
+      {
+        file: "src/consensus/catalog-store.ts",
+        find: "seal = nextSeal(seal, entry.index, entry.changes);",
+        replace: "if (entry === last) seal = nextSeal(seal, entry.index, entry.changes);",
+      },
+    ],
+  },
+  {
+    number: 148,
+    name: "the cache of the catalog keeps what a batch has changed",
+    edits: [
+      {
+        file: "src/consensus/catalog-store.ts",
+        find: "for (const [key, value] of final) if (this.#cache.has(key)) this.#cache.set(key, { value });",
+        replace: "for (const [key, value] of final) if (value === undefined) this.#cache.delete(key);",
+      },
+    ],
+  },
+  {
+    number: 149,
+    name: "the cache of the catalog outlives an installed snapshot",
+    edits: [{ file: "src/consensus/catalog-store.ts", find: "      this.#cache.clear();\n", replace: "" }],
+  },
+  {
+    number: 150,
+    name: "what was applied while a sync ran counts as synced",
+    edits: [
+      {
+        file: "src/consensus/catalog-store.ts",
+        find: "this.#markSynced(index);\n    if (this.#meta.index > index)",
+        replace: "this.#markSynced(this.#meta.index);\n    if (this.#meta.index > index)",
+      },
+    ],
+  },
+  {
+    number: 151,
+    name: "the seals of the catalog are not checked when it is opened",
+    edits: [
+      {
+        file: "src/consensus/catalog-store.ts",
+        find: 'if ("broken" in verdict) throw corrupt(options, verdict.broken);\n  return { chain, meta, seal: verdict.value ?? NO_SEAL };',
+        replace: 'return { chain, meta, seal: ("value" in verdict ? verdict.value : undefined) ?? NO_SEAL };',
+      },
+    ],
+  },
+  {
+    number: 152,
+    name: "a snapshot is sent under the index of the message, not of its content",
+    edits: [
+      {
+        file: "src/consensus/snapshots.ts",
+        find: "snapshot: { meta: snapshot.meta, data: message.snapshot.data }",
+        replace: "snapshot: { meta: message.snapshot.meta, data: message.snapshot.data }",
+      },
+    ],
+  },
+  {
+    number: 153,
+    name: "a snapshot is installed while entries are being applied",
+    edits: [
+      {
+        file: "src/consensus/snapshots.ts",
+        find: "await applier.exclusive(async () => {",
+        replace: "await Promise.resolve(applier).then(async () => {",
+      },
+    ],
+  },
+  {
+    number: 154,
+    name: "a snapshot is installed though the log has brought more meanwhile",
+    edits: [
+      {
+        file: "src/consensus/snapshots.ts",
+        find: "if (index <= store.appliedIndex || this.#stopping.signal.aborted) {",
+        replace: "if (this.#stopping.signal.aborted) {",
+      },
+    ],
+  },
+  {
+    number: 155,
+    name: "the core is told of a snapshot before its content is in place",
+    edits: [
+      {
+        file: "src/consensus/snapshots.ts",
+        find: "if (meta.index > store.appliedIndex) {",
+        replace: "this.#options.step(message);\n      if (meta.index > store.appliedIndex) {",
+      },
+    ],
+  },
+  {
+    number: 156,
+    name: "a snapshot that did not arrive is not reported",
+    edits: [
+      {
+        file: "src/consensus/snapshots.ts",
+        find: "if (!this.#stopping.signal.aborted) report(to, status);",
+        replace: 'if (!this.#stopping.signal.aborted && status === "finish") report(to, status);',
+      },
+    ],
+  },
+];
