@@ -3,8 +3,6 @@ import { noise } from "@libp2p/noise";
 import { peerIdFromString } from "@libp2p/peer-id";
 import { type Ping, type PingComponents, ping } from "@libp2p/ping";
 import { tcp } from "@libp2p/tcp";
-import { tls } from "@libp2p/tls";
-import { yamux } from "@libp2p/yamux";
 import { multiaddr } from "@multiformats/multiaddr";
 import { createLibp2p } from "libp2p";
 import type { Clock } from "../../core/clock.ts";
@@ -13,6 +11,8 @@ import type { Log } from "../../core/log.ts";
 import type { PeerId } from "../../core/peer.ts";
 import { announced, hostOf, peerOf, toMultiaddr, withPeer } from "./addresses.ts";
 import { createDoorkeeper, type Doorkeeper, type StrangerLimits } from "./doorkeeper.ts";
+import { createMuxer } from "./muxer.ts";
+import { nativeTls } from "./native-tls.ts";
 
 export interface HostOptions {
   readonly privateKey: PrivateKey;
@@ -59,8 +59,6 @@ export interface Host {
   stop(): Promise<void>;
 }
 
-// Both ends assume the initial window (yamux sends none for it), so it is the protocol's own 256 KiB; it doubles under load up to the second.
-const WINDOW_MAX_BYTES = 8 * 1024 * 1024;
 const STREAMS_MAX = 256;
 
 /** @throws Error where an address cannot be listened on, saying which */
@@ -72,13 +70,8 @@ export async function startHost(options: HostOptions): Promise<Host> {
     nodeInfo: { name: "roadstead", version: "1", userAgent: "roadstead" },
     addresses: { listen: options.listen.map(toMultiaddr) },
     transports: [tcp({ inboundSocketInactivityTimeout: 120_000, outboundSocketInactivityTimeout: 120_000 })],
-    connectionEncrypters: [tls(), noise()],
-    streamMuxers: [
-      yamux({
-        keepAliveInterval: 15_000,
-        streamOptions: { maxStreamWindowSize: WINDOW_MAX_BYTES, maxReadBufferLength: 2 * WINDOW_MAX_BYTES },
-      }),
-    ],
+    connectionEncrypters: [nativeTls(options.log), noise()],
+    streamMuxers: [createMuxer()],
     connectionGater: doorkeeper.gater,
     connectionManager: {
       maxConnections: 300,
