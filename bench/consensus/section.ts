@@ -1,0 +1,92 @@
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { median, type Row } from "../report.ts";
+import { MeasuredCluster, type Member } from "./cluster.ts";
+import { syncRate } from "./disk.ts";
+import { EtcdCluster } from "./etcd.ts";
+import { killLeaders } from "./kills.ts";
+import type { Summary } from "./latencies.ts";
+
+export interface ConsensusOptions {
+  readonly sections: readonly string[];
+  readonly measuredMs: number;
+  readonly kills: number;
+  readonly callers: readonly number[];
+  /** Where processor profiles of the members go. */
+  readonly profile?: string;
+}
+
+const WARM_UP_MS = 1_500;
+const COMMAND_BYTES = 128;
+
+/** Commits a second of three members, of etcd's three, and of the disk alone, one after the other on the same machine and folder. */
+export async function consensusRows(options: ConsensusOptions): Promise<Row[]> {
+  const folder = await mkdtemp(join(tmpdir(), "roadstead-consensus-"));
+  const rows: Row[] = [];
+  const wanted = (section: string): boolean => options.sections.includes(section);
+  try {
+    if (wanted("disk")) rows.push(row("write + fdatasync of 128 bytes, one after the other", await syncRate(folder, options.measuredMs)));
+    if (wanted("commits")) rows.push(...(await commits(join(folder, "commits"), options)));
+    if (wanted("etcd")) rows.push(...(await etcd(join(folder, "etcd"), options)));
+    if (wanted("kills")) rows.push(...(await kills(join(folder, "kills"), options)));
+    return rows;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function commits(folder: string, { callers, measuredMs, profile }: ConsensusOptions): Promise<Row[]> {
+  const rows: Row[] = [];
+  const cluster = await MeasuredCluster.start(folder, profile === undefined ? {} : { profile });
+  try {
+    const leader = await cluster.leader();
+    const follower = cluster.members.find((member) => member !== leader);
+    for (const [where, member] of [["leader", leader] as const, ["follower", follower] as const]) {
+      if (member === undefined) continue;
+      for (const count of callers)
+        rows.push(row(`commits at the ${where}, callers: ${count}`, await load(member, where, count, measuredMs)));
+    }
+  } finally {
+    await cluster.stop();
+  }
+  return rows;
+}
+
+async function load(member: Member, where: string, callers: number, measuredMs: number): Promise<Summary> {
+  const name = `${where[0]}${callers}`;
+  const { perSecond = 0, p50Ms = 0, p99Ms = 0 } = await member.ask({ do: "load", name, callers, warmUpMs: WARM_UP_MS, measuredMs });
+  return { perSecond, p50Ms, p99Ms };
+}
+
+async function etcd(folder: string, { callers, measuredMs }: ConsensusOptions): Promise<Row[]> {
+  await mkdir(folder, { recursive: true });
+  const rows: Row[] = [];
+  const cluster = await EtcdCluster.start(folder);
+  try {
+    for (const count of callers) {
+      rows.push(row(`etcd: puts at the leader, callers: ${count}`, await cluster.put(count, WARM_UP_MS, measuredMs, COMMAND_BYTES)));
+    }
+  } finally {
+    await cluster.stop();
+  }
+  return rows;
+}
+
+async function kills(folder: string, options: ConsensusOptions): Promise<Row[]> {
+  const { outagesMs, acknowledged, lost } = await killLeaders(folder, options.kills);
+  return [
+    {
+      what: `leader killed to the first commit by another, median of ${outagesMs.length}`,
+      unit: "ms",
+      values: { value: median(outagesMs) },
+      bar: "<= 1500",
+    },
+    { what: "the longest of them", unit: "ms", values: { value: Math.max(...outagesMs) }, bar: "" },
+    { what: `acknowledged commands lost, of ${acknowledged}`, unit: "", values: { value: `${lost}` }, bar: "0" },
+  ];
+}
+
+function row(what: string, { perSecond, p50Ms, p99Ms }: Summary): Row {
+  return { what, unit: "1/s", values: { value: perSecond }, bar: "", note: `p50 ${p50Ms.toFixed(2)} ms, p99 ${p99Ms.toFixed(2)} ms` };
+}
