@@ -36,6 +36,19 @@ export interface CatalogDatabases {
   close(): Promise<void>;
 }
 
+/**
+ * Remembers beside the log how far it was acknowledged: a log that was cut short at its end is whole in itself. It may lag behind, as after a
+ * power cut, but never be ahead of what is durable.
+ */
+export interface LogWitness {
+  /** The newest number that was written; 0 where there is none, or it cannot be read. */
+  read(): Promise<number>;
+  /** In the background; the last one counts. */
+  write(sequence: number): void;
+  /** Resolves when the last one is written. */
+  close(): Promise<void>;
+}
+
 /** Where a node keeps its log and its catalog. */
 export interface Storage {
   /** For messages to people: a folder. */
@@ -46,6 +59,7 @@ export interface Storage {
    * @throws ConsensusError logCorrupt, folderInUse or storage
    */
   openLog(marker: Uint8Array): Promise<Database>;
+  openWitness?(): Promise<LogWitness>;
   /** @throws ConsensusError catalogCorrupt, folderInUse or storage */
   openCatalog(): Promise<CatalogDatabases>;
 }

@@ -5,6 +5,7 @@ export type ConsensusErrorCode =
   | "folderInUse" // another process holds the data folder
   | "storage" // a write or fsync failed: the process must end
   | "version" // an entry or snapshot that this program does not know
+  | "foreignFolder" // parts of the data folder are of another node or cluster
   | "transfer"; // a snapshot that did not arrive whole
 
 /** What consensus cannot go on with: code plus facts. Refusals that a client can act on are `OciError`s. */

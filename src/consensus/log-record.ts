@@ -1,9 +1,13 @@
 import { crc32 } from "node:zlib";
 import { decode, encode } from "../core/codec.ts";
+import type { RaftId } from "../core/peer.ts";
 import type { ConfState, Entry, EntryType, HardState } from "../raft/types.ts";
 
 // Record of an entry: CRC-32 of index and all that follows (4 bytes), type (1), term (8), whether there is data (1), data.
 const HEAD_BYTES = 14;
+/** What the keys of entries begin with; their index follows. */
+export const ENTRY_PREFIX = "e";
+export const META_KEY = "m";
 const TYPES: readonly EntryType[] = ["normal", "confChange", "confChangeV2"];
 
 /** The index is in the checksum, so that a record under a wrong key does not pass. */
@@ -32,8 +36,16 @@ function checksum(index: number, bytes: Buffer): number {
   return crc32(bytes.subarray(4), crc32(head));
 }
 
+/** A log is one node's in one cluster: with another's it would break promises that it never made. */
+export interface LogOwner {
+  readonly clusterId: string;
+  readonly raftId: RaftId;
+}
+
 /** What each batch of the log writes beside its entries: the newest one tells what must be there. */
 export interface LogMeta {
+  /** Whose log it is; left out where nobody has said so yet. */
+  readonly owner?: LogOwner | undefined;
   /** How often the log was opened. */
   readonly incarnation: number;
   readonly hardState: HardState;

@@ -10,16 +10,15 @@ import {
   type SnapshotMeta,
   type Storage,
 } from "../raft/types.ts";
-import { type Database, type Operation, orderedIndex, parseOrderedIndex, type Storage as StoragePort } from "./database.ts";
+import { type Database, type LogWitness, type Operation, orderedIndex, type Storage as StoragePort } from "./database.ts";
 import { EntryTail } from "./entry-tail.ts";
-import { ConsensusError, type Fatal, logCorrupt } from "./errors.ts";
-import { decodeEntry, decodeMeta, encodeEntry, encodeMeta, type LogMeta } from "./log-record.ts";
+import { ConsensusError, type Fatal } from "./errors.ts";
+import { loadLog } from "./load-log.ts";
+import { decodeEntry, ENTRY_PREFIX, encodeEntry, encodeMeta, type LogMeta, type LogOwner, META_KEY } from "./log-record.ts";
 import { SealChain } from "./seal-chain.ts";
 import type { LogWork, RaftLog } from "./store.ts";
 
-const ENTRY = "e";
 const LINK = "j";
-const META = "m";
 /** How the key of a batch's link begins in LevelDB's own log: a put, 17 bytes long. */
 const LINK_MARKER = Buffer.from(`\x01\x11${LINK}000`, "latin1");
 const DELETE_MAX = 4096;
@@ -30,6 +29,8 @@ export interface DurableRaftLogOptions {
   readonly fatal: Fatal;
   /** A log that has nothing yet begins with this synthetic snapshot of index 1, term 1. */
   readonly bootstrap: ConfState | undefined;
+  /** Whose log it is to be: one that is another's is refused. */
+  readonly owner?: LogOwner;
   /** Bytes of the newest entries kept in memory; 8 MiB by default. */
   readonly tailBytes?: number;
   /** Bytes of batches that LevelDB may not have moved into its tables yet; see `SealChain`. */
@@ -49,12 +50,20 @@ interface Draft {
   sizeBytes: number;
 }
 
+interface Parts {
+  readonly database: Database;
+  readonly witness: LogWitness | undefined;
+  readonly chain: SealChain;
+  readonly tail: EntryTail;
+}
+
 const EMPTY_CONF: ConfState = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
 
 /** The durable Raft log on a database of its own. What waits while one fsync runs shares the next (group commit). */
 export class DurableRaftLog implements RaftLog, Storage {
   readonly #options: DurableRaftLogOptions;
   readonly #database: Database;
+  readonly #witness: LogWitness | undefined;
   readonly #chain: SealChain;
   readonly #tail: EntryTail;
   #meta: LogMeta;
@@ -66,30 +75,38 @@ export class DurableRaftLog implements RaftLog, Storage {
 
   /**
    * Opens the log, checks all of it, and counts this start.
-   * @throws ConsensusError logCorrupt, folderInUse or storage
+   * @throws ConsensusError logCorrupt, foreignFolder, folderInUse or storage
    */
   static async open(options: DurableRaftLogOptions): Promise<DurableRaftLog> {
-    const database = await options.storage.openLog(LINK_MARKER);
+    const { storage, owner } = options;
+    const database = await storage.openLog(LINK_MARKER);
+    const witness = await storage.openWitness?.();
     try {
       const chain = new SealChain(LINK, options.chainBytes ?? 16 * 2 ** 20, 0);
       const tail = new EntryTail(options.tailBytes ?? 8 * 2 ** 20);
-      const meta = await load(database, chain, tail, options);
+      const meta = await loadLog({ storage, database, chain, tail, witness, owner });
       const before = meta ?? freshMeta(options.bootstrap);
-      const log = new DurableRaftLog(options, database, chain, tail, { ...before, incarnation: before.incarnation + 1 });
+      const log = new DurableRaftLog(
+        options,
+        { database, witness, chain, tail },
+        { ...before, owner: owner ?? before.owner, incarnation: before.incarnation + 1 },
+      );
       // Before this node says anything to anyone.
       await log.append({ hardState: undefined, snapshot: undefined, entries: [], sync: true });
       return log;
     } catch (error) {
+      await witness?.close();
       await database.close();
       throw error;
     }
   }
 
-  private constructor(options: DurableRaftLogOptions, database: Database, chain: SealChain, tail: EntryTail, meta: LogMeta) {
+  private constructor(options: DurableRaftLogOptions, parts: Parts, meta: LogMeta) {
     this.#options = options;
-    this.#database = database;
-    this.#chain = chain;
-    this.#tail = tail;
+    this.#database = parts.database;
+    this.#witness = parts.witness;
+    this.#chain = parts.chain;
+    this.#tail = parts.tail;
     this.#meta = meta;
   }
 
@@ -183,6 +200,7 @@ export class DurableRaftLog implements RaftLog, Storage {
 
   async close(): Promise<void> {
     await this.#writing;
+    await this.#witness?.close();
     await this.#database.close();
   }
 
@@ -240,12 +258,13 @@ export class DurableRaftLog implements RaftLog, Storage {
     const sequence = sync ? before.sequence + 1 : before.sequence;
     const links = sync ? this.#chain.append(sequence, new Uint8Array(0), sizeBytes + 256) : [];
     draft.sizeBytes = Math.max(0, draft.sizeBytes + sizeBytes);
-    const { incarnation, bootConfState } = before;
-    const meta: LogMeta = { ...draft, incarnation, sequence, checkpoint: this.#chain.checkpoint, bootConfState };
-    const batch = [...operations.values(), put(META, encodeMeta(meta))];
+    const { owner, incarnation, bootConfState } = before;
+    const meta: LogMeta = { ...draft, owner, incarnation, sequence, checkpoint: this.#chain.checkpoint, bootConfState };
+    const batch = [...operations.values(), put(META_KEY, encodeMeta(meta))];
     for (const link of links) batch.push(link.value === undefined ? { type: "del", key: link.key } : put(link.key, link.value));
     await this.#database.batch(batch, { sync });
     this.#meta = meta;
+    if (sync) this.#witness?.write(sequence);
     for (const work of works) {
       if (work.snapshot !== undefined) this.#tail.reset(work.snapshot.index + 1);
       this.#tail.append(work.entries);
@@ -295,7 +314,7 @@ export class DurableRaftLog implements RaftLog, Storage {
 }
 
 function entryKey(index: number): string {
-  return `${ENTRY}${orderedIndex(index)}`;
+  return `${ENTRY_PREFIX}${orderedIndex(index)}`;
 }
 
 function put(key: string, value: Uint8Array): Operation {
@@ -318,38 +337,4 @@ function freshMeta(bootstrap: ConfState | undefined): LogMeta {
     checkpoint: 0,
     bootConfState: bootstrap,
   };
-}
-
-/** Reads and checks everything. Undefined: the log has nothing yet. */
-async function load(database: Database, chain: SealChain, tail: EntryTail, options: DurableRaftLogOptions): Promise<LogMeta | undefined> {
-  const record = database.get(META);
-  if (record === undefined) {
-    for await (const [key] of database.scan({ prefix: "", limit: 1 }))
-      throw logCorrupt(options.storage.place, `there is no head record, but a key ${JSON.stringify(key)}`);
-    return undefined;
-  }
-  const meta = decodeMeta(record);
-  if (meta === undefined) throw logCorrupt(options.storage.place, "the head record is altered");
-  const verdict = await chain.verify(database, meta.checkpoint, meta.sequence);
-  if ("broken" in verdict) throw logCorrupt(options.storage.place, `a batch was lost: ${verdict.broken}`);
-  tail.reset(meta.base.index + 1);
-  let expected = meta.base.index + 1;
-  let term = meta.base.term;
-  for await (const [key, value] of database.scan({ prefix: ENTRY })) {
-    const index = parseOrderedIndex(key.slice(ENTRY.length));
-    if (index !== expected) throw logCorrupt(options.storage.place, `the entry ${expected} is missing (the next one is ${index})`);
-    const entry = decodeEntry(index, value);
-    if (entry === undefined) throw logCorrupt(options.storage.place, `the entry ${index} is altered`);
-    if (entry.term < term) throw logCorrupt(options.storage.place, `the term falls at entry ${index}`);
-    term = entry.term;
-    expected += 1;
-    tail.append([entry]);
-  }
-  if (expected - 1 !== meta.lastIndex)
-    throw logCorrupt(options.storage.place, `it ends at ${expected - 1}, but ${meta.lastIndex} was acknowledged`);
-  if (meta.lastIndex < meta.hardState.commit)
-    throw logCorrupt(options.storage.place, `it ends at ${meta.lastIndex}, before the commit ${meta.hardState.commit}`);
-  if (term > meta.hardState.term)
-    throw logCorrupt(options.storage.place, `an entry of term ${term} is above the term ${meta.hardState.term}`);
-  return meta;
 }

@@ -104,9 +104,14 @@ function openFailure(folder: string, error: unknown): ConsensusError {
   return new ConsensusError(
     "storage",
     `The database in ${folder} cannot be opened: ${cause instanceof Error ? cause.message : String(cause)}`,
-    { folder },
+    { folder, ...(code === "LEVEL_CORRUPTION" ? { damage: 1 } : {}) },
     error,
   );
+}
+
+/** Whether `openDatabase` failed because of what the files hold, and not of how they can be reached. */
+export function isDamage(error: unknown): error is ConsensusError {
+  return error instanceof ConsensusError && error.facts.damage === 1;
 }
 
 /** Makes names in `folder` durable: a rename or a new file is only as durable as its folder. */

@@ -1,0 +1,81 @@
+import type { LogWitness, Storage } from "./database.ts";
+import { type DatabaseView, parseOrderedIndex } from "./database.ts";
+import type { EntryTail } from "./entry-tail.ts";
+import { ConsensusError, logCorrupt } from "./errors.ts";
+import { decodeEntry, decodeMeta, ENTRY_PREFIX, type LogMeta, type LogOwner, META_KEY } from "./log-record.ts";
+import type { SealChain } from "./seal-chain.ts";
+
+export interface LogParts {
+  readonly storage: Storage;
+  readonly database: DatabaseView;
+  readonly chain: SealChain;
+  readonly tail: EntryTail;
+  readonly witness: LogWitness | undefined;
+  readonly owner: LogOwner | undefined;
+}
+
+/**
+ * Reads and checks everything, and fills chain and tail. Undefined: the log has nothing yet.
+ * @throws ConsensusError logCorrupt, foreignFolder
+ */
+export async function loadLog(parts: LogParts): Promise<LogMeta | undefined> {
+  try {
+    return await load(parts);
+  } catch (error) {
+    if (error instanceof ConsensusError) throw error;
+    throw logCorrupt(parts.storage.place, `it cannot be read (${error instanceof Error ? error.message : String(error)})`);
+  }
+}
+
+async function load(parts: LogParts): Promise<LogMeta | undefined> {
+  const { storage, database, chain } = parts;
+  const { place } = storage;
+  const witnessed = (await parts.witness?.read()) ?? 0;
+  const record = database.get(META_KEY);
+  if (record === undefined) {
+    for await (const [key] of database.scan({ prefix: "", limit: 1 }))
+      throw logCorrupt(place, `there is no head record, but a key ${JSON.stringify(key)}`);
+    if (witnessed > 0) throw logCorrupt(place, `it is empty, but ${witnessed} batches were acknowledged`);
+    return undefined;
+  }
+  const meta = decodeMeta(record);
+  if (meta === undefined) throw logCorrupt(place, "the head record is altered");
+  checkOwner(place, meta.owner, parts.owner);
+  if (witnessed > meta.sequence)
+    throw logCorrupt(place, `it ends with batch ${meta.sequence}, but ${witnessed} were acknowledged: its end was cut off`);
+  const verdict = await chain.verify(database, meta.checkpoint, meta.sequence);
+  if ("broken" in verdict) throw logCorrupt(place, `a batch was lost: ${verdict.broken}`);
+  await loadEntries(parts, meta);
+  return meta;
+}
+
+async function loadEntries({ storage, database, tail }: LogParts, meta: LogMeta): Promise<void> {
+  const { place } = storage;
+  tail.reset(meta.base.index + 1);
+  let expected = meta.base.index + 1;
+  let term = meta.base.term;
+  for await (const [key, value] of database.scan({ prefix: ENTRY_PREFIX })) {
+    const index = parseOrderedIndex(key.slice(ENTRY_PREFIX.length));
+    if (index !== expected) throw logCorrupt(place, `the entry ${expected} is missing (the next one is ${index})`);
+    const entry = decodeEntry(index, value);
+    if (entry === undefined) throw logCorrupt(place, `the entry ${index} is altered`);
+    if (entry.term < term) throw logCorrupt(place, `the term falls at entry ${index}`);
+    term = entry.term;
+    expected += 1;
+    tail.append([entry]);
+  }
+  const { lastIndex, hardState } = meta;
+  if (expected - 1 !== lastIndex) throw logCorrupt(place, `it ends at ${expected - 1}, but ${lastIndex} was acknowledged`);
+  if (lastIndex < hardState.commit) throw logCorrupt(place, `it ends at ${lastIndex}, before the commit ${hardState.commit}`);
+  if (term > hardState.term) throw logCorrupt(place, `an entry of term ${term} is above the term ${hardState.term}`);
+}
+
+function checkOwner(place: string, found: LogOwner | undefined, wanted: LogOwner | undefined): void {
+  if (found === undefined || wanted === undefined) return;
+  if (found.clusterId === wanted.clusterId && found.raftId === wanted.raftId) return;
+  throw new ConsensusError(
+    "foreignFolder",
+    `The Raft log in ${place} is of node ${found.raftId} of the cluster ${found.clusterId}, but the folder is of node ${wanted.raftId} of the cluster ${wanted.clusterId}: parts of two data folders were mixed. Put back the folder as it was, or replace the node: remove it, and join with an empty folder.`,
+    { folder: place, found: found.raftId, wanted: wanted.raftId },
+  );
+}
