@@ -66,6 +66,16 @@ test("blobs stop before the disk is full: its log shares it, and a node that can
   expect((await uploads.status("u1"))!.offset).toBe(21 * MIB);
 });
 
+test("bytes that a chunk has made durable are not fsynced again to be finished, and a piece list not at all", async () => {
+  const { fs, uploads } = await faultyNode();
+  const bytes = sampleBytes(5_000_000, 7);
+  await uploads.create("u1", BINDING);
+  await uploads.append("u1", {}, bodyOf(bytes), never);
+  await uploads.finish("u1", digestOf(bytes), "c1", never);
+  const synced = fs.calls.filter(({ call }) => call === "datasync").map(({ path }) => path.replace(/.*\./, ""));
+  expect(synced).toEqual(["data", "session"]);
+});
+
 for (const last of [false, true]) {
   test(`G1: an fsync that fails while a large body comes (${last ? "the last" : "a chunk"}) fails the request, though a later one would succeed`, async () => {
     const { fs, root, uploads } = await faultyNode();

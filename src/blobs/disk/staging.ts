@@ -71,7 +71,6 @@ async function receiveLarge(
     const fed = await feedBody(door, job, file, source, sizeBytes, signal);
     if (job.failure !== undefined) throw job.failure;
     if (fed.syncFailure !== undefined) throw fed.syncFailure;
-
     if (fed.failure !== undefined) throw fed.failure;
     if (fed.came !== sizeBytes) throw wrongSize(sizeBytes, fed.came, 0);
     return await job.facts(file.fd);

@@ -163,16 +163,19 @@ export class UploadSession {
   async #makeDurable(file: OpenFile): Promise<void> {
     if (this.offset === this.#durable) return;
     await file.datasync();
-    const line = { offset: this.offset };
-    this.#journalLength = await writeLine(this.#store.fs, this.paths.journal, this.#journalLength, line);
-    await this.#makeNameDurable();
+    await this.#note({ offset: this.offset });
     this.#durable = this.offset;
   }
 
-  async #makeNameDurable(): Promise<void> {
-    if (this.#hasDurableName) return;
-    await this.#store.folders.sync(this.#store.layout.uploads);
+  /** A line of the journal, with the names of both files, durable on return: the fsyncs run side by side. */
+  async #note(line: { readonly offset: number; readonly digest?: Digest }): Promise<void> {
+    const { fs, folders, layout } = this.#store;
+    const named = this.#hasDurableName ? undefined : folders.sync(layout.uploads);
+    const [written, synced] = await Promise.allSettled([writeLine(fs, this.paths.journal, this.#journalLength, line), named]);
+    if (synced.status === "rejected") throw synced.reason;
     this.#hasDurableName = true;
+    if (written.status === "rejected") throw written.reason;
+    this.#journalLength = written.value;
   }
 
   /** @throws OciError DIGEST_INVALID: the caller ends the session then */
@@ -198,8 +201,9 @@ export class UploadSession {
       const isHashed =
         this.#job?.position === this.offset && this.#job.failure === undefined && this.binding.algorithm === algorithmOf(digest);
       const facts = isHashed ? await this.#job!.facts(file.fd) : await scanFile(this.#store.worker, file.fd, this.offset, digest, signal);
-      if ((await file.stat()).sizeBytes !== this.offset) await file.truncate(this.offset);
-      await this.#syncData(file);
+      const isCut = (await file.stat()).sizeBytes !== this.offset;
+      if (isCut) await file.truncate(this.offset);
+      if (isCut || this.offset !== this.#durable) await this.#syncData(file);
       return facts;
     } finally {
       await file.close();
@@ -236,8 +240,7 @@ export class UploadSession {
     this.digest = digest;
     this.#dropJob();
     this.#small = undefined;
-    this.#journalLength = await writeLine(this.#store.fs, this.paths.journal, this.#journalLength, { offset: this.offset, digest });
-    await this.#makeNameDurable();
+    await this.#note({ offset: this.offset, digest });
     await this.#store.release(this.paths.data, digest);
   }
 
