@@ -48,6 +48,7 @@ export class DurableCatalog implements AppliedStore {
   readonly #databases: CatalogDatabases;
   readonly #cache: LRUCache<string, { value: Uint8Array | undefined }>;
   readonly #syncedListeners = new Set<(index: number) => void>();
+  readonly #sealListeners = new Set<(index: number, seal: Uint8Array) => void>();
   #database: Database;
   #chain: SealChain;
   #meta: Meta;
@@ -139,9 +140,11 @@ export class DurableCatalog implements AppliedStore {
     if (last === undefined) return;
     let seal = this.#seal;
     let sizeBytes = 0;
+    const seals: (readonly [index: number, seal: Uint8Array])[] = [];
     const final = new Map<string, Uint8Array | undefined>();
     for (const entry of batch.entries) {
       seal = nextSeal(seal, entry.index, entry.changes);
+      seals.push([entry.index, seal]);
       for (const change of entry.changes) {
         final.set(change.key, change.value);
         sizeBytes += change.key.length + (change.value?.byteLength ?? 0);
@@ -164,6 +167,7 @@ export class DurableCatalog implements AppliedStore {
     this.#seal = seal;
     this.#dirtyEntries += batch.entries.length;
     this.#scheduleSync();
+    for (const listener of this.#sealListeners) for (const each of seals) listener(...each);
   }
 
   /** Makes what has been applied durable; at once where it is already. */
@@ -179,6 +183,11 @@ export class DurableCatalog implements AppliedStore {
   onSynced(listener: (index: number) => void): () => void {
     this.#syncedListeners.add(listener);
     return () => this.#syncedListeners.delete(listener);
+  }
+
+  onSeal(listener: (index: number, seal: Uint8Array) => void): () => void {
+    this.#sealListeners.add(listener);
+    return () => this.#sealListeners.delete(listener);
   }
 
   /** A consistent read of everything, while applying goes on. Close it. */

@@ -24,6 +24,7 @@ import { Reads } from "./reads.ts";
 import { ReadyLoop } from "./ready-loop.ts";
 import { outsideError } from "./refusals.ts";
 import { ReplaceableCatalog } from "./replaceable-catalog.ts";
+import { SealWatch } from "./seal-watch.ts";
 import { Snapshots } from "./snapshots.ts";
 import { isSoleVoter, soleIndex } from "./sole-voter.ts";
 import { progressOf, statusOf } from "./status.ts";
@@ -277,11 +278,13 @@ export class Driver implements Consensus, Membership {
   }
 
   #makeInbox(): Inbox {
+    const { store, transport, logger: log, timing } = this.#options;
+    const common = { self: this.self, transport, conf: () => this.#conf };
+    const diverged: Fatal = (error) => this.fail(error);
     return new Inbox({
-      self: this.self,
+      ...common,
       node: this.#node,
       loop: this.#loop,
-      transport: this.#options.transport,
       contact: this.#contact,
       incarnations: this.#incarnations,
       leaderLoss: this.#leaderLoss,
@@ -289,7 +292,7 @@ export class Driver implements Consensus, Membership {
       snapshots: this.#snapshots,
       leads: () => this.leads(),
       leader: () => this.#soft.leader,
-      conf: () => this.#conf,
+      seals: new SealWatch({ ...common, store, log, everyEntries: timing.sealEntries, diverged }),
     });
   }
 

@@ -1,6 +1,7 @@
 export type ConsensusErrorCode =
   | "logCorrupt" // the Raft log is torn or altered: the node must not vote or serve with it
   | "catalogCorrupt" // the catalog's seals are broken: reinstall from a snapshot
+  | "diverged" // the catalog differs from what a majority holds at the same index
   | "outdated" // the disk is older than what this node has promised: a backup or a copy
   | "folderInUse" // another process holds the data folder
   | "storage" // a write or fsync failed: the process must end

@@ -7,6 +7,7 @@ import { type Incarnations, refusalError } from "./incarnations.ts";
 import type { LeaderLoss } from "./leader-loss.ts";
 import type { Proposals } from "./proposals.ts";
 import type { ReadyLoop } from "./ready-loop.ts";
+import type { SealWatch } from "./seal-watch.ts";
 import type { Snapshots } from "./snapshots.ts";
 import type { Boot, BootRefusal, PeerMessage, Transport, TransportHandler } from "./transport.ts";
 
@@ -20,6 +21,7 @@ export interface InboxOptions {
   readonly leaderLoss: LeaderLoss;
   readonly proposals: Pick<Proposals, "refused">;
   readonly snapshots: Snapshots;
+  readonly seals: Pick<SealWatch, "heard">;
   readonly leads: () => boolean;
   readonly leader: () => RaftId;
   readonly conf: () => ConfState;
@@ -72,7 +74,7 @@ export class Inbox implements TransportHandler {
   }
 
   #deliver(from: RaftId, message: PeerMessage): void {
-    const { self, loop, transport, leads, leader, proposals } = this.#options;
+    const { self, loop, transport, leads, leader, proposals, seals } = this.#options;
     switch (message.kind) {
       case "raft": {
         const { type, to } = message.message;
@@ -93,6 +95,9 @@ export class Inbox implements TransportHandler {
         transport.send(from, [{ kind: "pong" }]);
         break;
       case "pong":
+        break;
+      case "seal":
+        seals.heard(from, message.index, message.seal);
         break;
     }
   }

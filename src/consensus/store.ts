@@ -37,6 +37,8 @@ export interface AppliedStore extends CatalogStore {
   applyBatch(batch: AppliedBatch): Promise<void>;
   sync(): Promise<void>;
   onSynced(listener: (index: number) => void): () => void;
+  /** Called for each entry of a batch that was written, with the seal as of it. */
+  onSeal(listener: (index: number, seal: Uint8Array) => void): () => void;
   snapshot(): StoreSnapshot;
   /**
    * Writes a snapshot's content beside what is there, which stays in use and may go on being applied to.

@@ -23,6 +23,8 @@ export interface Timing {
   /** Entries kept in the log for slow followers, and their bytes: whichever is less. */
   readonly keepEntries: number;
   readonly keepBytes: number;
+  /** Members compare their seals at the indexes that this divides; the same on every one. */
+  readonly sealEntries: number;
 }
 
 export const DEFAULT_TIMING: Timing = {
@@ -39,4 +41,5 @@ export const DEFAULT_TIMING: Timing = {
   appendBytes: 2 ** 20,
   keepEntries: 10_000,
   keepBytes: 64 * 2 ** 20,
+  sealEntries: 1_024,
 };

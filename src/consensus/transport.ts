@@ -11,7 +11,9 @@ export type PeerMessage =
   | { readonly kind: "notLeader"; readonly leader: RaftId }
   /** Contact between followers, who say nothing to each other otherwise. */
   | { readonly kind: "ping" }
-  | { readonly kind: "pong" };
+  | { readonly kind: "pong" }
+  /** The sender's seal when it had applied `index`. */
+  | { readonly kind: "seal"; readonly index: number; readonly seal: Uint8Array };
 
 /** A start of a node, with what was on its disk then. */
 export interface Boot extends BootId {

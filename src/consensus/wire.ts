@@ -4,7 +4,7 @@ import type { PeerMessage } from "./transport.ts";
 
 // Positional msgpack: [kind or message type, from, to, term, fields..]. The protocol's id carries the version.
 
-const KINDS = ["proposal", "notLeader", "ping", "pong"] as const;
+const KINDS = ["proposal", "notLeader", "ping", "pong", "seal"] as const;
 const TYPES = [
   "propose",
   "append",
@@ -41,6 +41,8 @@ export function encodePeerMessage(message: PeerMessage): Uint8Array {
       return encode([2]);
     case "pong":
       return encode([3]);
+    case "seal":
+      return encode([4, message.index, message.seal]);
   }
 }
 
@@ -59,6 +61,8 @@ export function decodePeerMessage(bytes: Uint8Array): PeerMessage {
     case "ping":
     case "pong":
       return { kind };
+    case "seal":
+      return { kind, index: natural(fields[1]), seal: binary(fields[2]) };
     default:
       throw new TypeError(`A peer sent a message of the unknown kind ${code}.`);
   }

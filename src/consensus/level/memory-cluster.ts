@@ -14,7 +14,7 @@ import type { Timing } from "../timing.ts";
 import { levelStorage } from "./level-storage.ts";
 
 /** Elections take 200 to 400 ms here. */
-const FAST: Partial<Timing> = { tickMs: 20, contactMs: 300, resendMs: 200, readRoundMs: 200, clockTickMs: 1_000 };
+const FAST: Partial<Timing> = { tickMs: 20, contactMs: 300, resendMs: 200, readRoundMs: 200, clockTickMs: 1_000, sealEntries: 8 };
 
 /** Nodes with real logs and catalogs in one process, over a network whose links can be cut. For tests. */
 export class MemoryCluster {
