@@ -74,9 +74,9 @@ async function say(channel: Channel, what: unknown): Promise<unknown> {
   return said;
 }
 
-/** A peer that is not ours to trust: a TCP connection to the host. */
-async function rawPeer(host: Host): Promise<Socket> {
-  const socket = connectTcp(Number(/tcp\/(\d+)/.exec(host.addresses()[0]!)![1]), "127.0.0.1");
+/** A peer that is not ours to trust: a TCP connection to the node. */
+async function rawPeer(node: Libp2p): Promise<Socket> {
+  const socket = connectTcp(Number(/tcp\/(\d+)/.exec(`${node.getMultiaddrs()[0]}`)![1]), "127.0.0.1");
   socket.on("error", () => {});
   await once(socket, "connect");
   return socket;
@@ -106,7 +106,7 @@ function behindNegotiation(socket: Socket): Duplex {
 /** TLS towards the host, from a raw peer; what it shows as its certificate is in `options`. */
 async function rawTls(host: Host, options: ConnectionOptions): Promise<{ alpn: string | false | null; closed: Promise<unknown> }> {
   const socket = connectTls({
-    socket: behindNegotiation(await rawPeer(host)),
+    socket: behindNegotiation(await rawPeer(host.node)),
     ALPNProtocols: ["/yamux/1.0.0", "libp2p"],
     rejectUnauthorized: false,
     ...options,
@@ -165,7 +165,7 @@ test("bytes that are no handshake cost the connection they come on, and no other
   const [host, friend] = [await echoHost(), await echoHost()];
   const channel = new Channel(await friend.dial(host.self, ECHO, never));
   for (const garbage of [Buffer.alloc(10_000, 0xaa), Buffer.from("GET / HTTP/1.1\r\n\r\n"), Buffer.from("16030100050100000100", "hex")]) {
-    const socket = await rawPeer(host);
+    const socket = await rawPeer(host.node);
     socket.write(NEGOTIATION);
     socket.end(garbage);
     socket.resume();
@@ -199,21 +199,26 @@ function changed(
 
 test("a peer that stops in the middle of the handshake loses its connection at the deadline", async () => {
   const deadline = new AbortController();
-  const begun = Promise.withResolvers<void>();
-  const node = await stockNode(
-    changed(silentLog, (connection, options) => {
-      begun.resolve();
-      return { ...options, connection, signal: deadline.signal };
-    }),
-  );
-  const socket = connectTcp(Number(/tcp\/(\d+)/.exec(node.getMultiaddrs()[0]!.toString())![1]), "127.0.0.1");
-  socket.on("error", () => {});
-  socket.resume();
+  const node = await stockNode(changed(silentLog, (connection, options) => ({ ...options, connection, signal: deadline.signal })));
+  const socket = await rawPeer(node);
   socket.write(NEGOTIATION);
-  await begun.promise;
+  const mute = new Duplex({
+    read() {}, // the answer never arrives
+    write: (chunk: Buffer, _encoding, done) => void socket.write(chunk, () => done()),
+  });
+  const client = connectTls({ socket: mute, rejectUnauthorized: false });
+  client.on("error", () => {});
+  let received = 0;
+  await new Promise<void>((resolve) => {
+    socket.on("data", (chunk: Buffer) => {
+      received += chunk.byteLength;
+      if (received > NEGOTIATION.length) resolve(); // the server has answered the first message, and waits for the second
+    });
+  });
   const closed = new Promise((resolve) => socket.once("close", resolve));
   deadline.abort(new Error("too late"));
   await closed;
+  client.destroy();
 });
 
 test("a connection that shows no socket is secured by the library, and the log says so once", async () => {
