@@ -18,6 +18,7 @@ const REPOSITORY = "hello" as RepositoryName;
 const BYTES = Buffer.from("{}");
 const MEDIA_TYPE = "application/vnd.oci.image.manifest.v1+json";
 const NO_NODE_MS = 50;
+const TOKEN_RATIO = 0.08;
 
 interface Call {
   readonly client: number;
@@ -85,16 +86,19 @@ export class Clients {
   #next(client: number, again: { readonly tag: number; readonly input: TagInput } | undefined): void {
     const nodes = this.#cluster.up().filter((node) => !node.paused);
     const node = nodes[Math.floor(this.#random.float() * nodes.length)];
-    if (node?.driver === undefined) return this.#soon(client, NO_NODE_MS);
-    if (again === undefined && this.#random.float() < 0.08) return this.#createToken(client, node, node.driver);
+    if (node?.driver === undefined) this.#soon(client, NO_NODE_MS);
+    else if (again === undefined && this.#random.float() < TOKEN_RATIO) this.#createToken(client, node, node.driver);
+    else this.#request(client, node, node.driver, again);
+  }
+
+  #request(client: number, node: SimNode, driver: Driver, again: { readonly tag: number; readonly input: TagInput } | undefined): void {
     const tag = again?.tag ?? Math.floor(this.#random.float() * this.#settings.tags);
     const input = again?.input ?? this.#drawInput(tag);
     this.#clock += 1;
     const call: Call = { client, input, calledAt: this.#clock, step: this.#cluster.world.steps };
     this.#histories[tag]!.push(call);
     this.#cluster.world.note(() => `client ${client} at ${node.id}: tag ${tag} ${tagModel.describe?.(input, undefined)}`);
-    const answer: Promise<TagOutput | undefined> =
-      input.type === "read" ? this.#read(node.driver, tag) : this.#write(node.driver, tag, input);
+    const answer: Promise<TagOutput | undefined> = input.type === "read" ? this.#read(driver, tag) : this.#write(driver, tag, input);
     this.#wait(client, node, answer, (output) => this.#returned(tag, call, output), {
       late: () => {
         this.#cluster.count("clientRetry");

@@ -1,18 +1,17 @@
 import type { Driver } from "../../src/consensus/driver.ts";
-import type { Timing } from "../../src/consensus/timing.ts";
 import type { Random } from "../../src/core/random.ts";
 import type { DiskImage } from "./disk/node-disk.ts";
 import type { CrashPlan } from "./disk/volume.ts";
 import { Invariants } from "./invariants.ts";
 import { SimNetwork } from "./network.ts";
-import { SimNode } from "./sim-node.ts";
+import { SimNode, type SimNodeOptions } from "./sim-node.ts";
 import type { World } from "./world.ts";
+
+export type NodeSettings = Pick<SimNodeOptions, "timing" | "syncMsMax" | "writeBufferBytes"> & { readonly delayMsMax: number };
 
 export interface ClusterOptions {
   readonly world: World;
-  readonly timing: Partial<Timing>;
-  readonly syncMsMax: number;
-  readonly writeBufferBytes: number;
+  readonly settings: NodeSettings;
   /** Called each time that a node has opened. */
   readonly up?: (node: SimNode, driver: Driver) => void;
 }
@@ -30,8 +29,6 @@ export class Cluster {
   readonly counts = new Map<string, number>();
   readonly #options: ClusterOptions;
   readonly #random: Random;
-  /** Nobody is started any more but by hand. */
-  restarts = true;
 
   constructor(options: ClusterOptions) {
     const { world } = options;
@@ -40,6 +37,7 @@ export class Cluster {
     this.#random = world.fork(1);
     this.invariants = new Invariants(world);
     this.network = new SimNetwork(world, world.fork(2), this.count);
+    this.network.calm(options.settings.delayMsMax);
     this.network.observe = (from, message) => {
       if (message.kind === "raft") this.invariants.sent(from, message.message);
     };
@@ -51,7 +49,7 @@ export class Cluster {
 
   /** A node that is not started yet. */
   add(id: number, begin: { readonly image?: DiskImage; readonly voters?: readonly number[] } = {}): SimNode {
-    const { timing, syncMsMax, writeBufferBytes } = this.#options;
+    const { timing, syncMsMax, writeBufferBytes } = this.#options.settings;
     const node = new SimNode(id, {
       world: this.world,
       network: this.network,

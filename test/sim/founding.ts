@@ -33,7 +33,7 @@ export function foundCluster(shape: Shape): Promise<FoundedCluster> {
 
 async function found(shape: Shape): Promise<FoundedCluster> {
   const world = new World(0);
-  const cluster = new Cluster({ world, timing: {}, syncMsMax: 1, writeBufferBytes: 65_536 });
+  const cluster = new Cluster({ world, settings: { timing: {}, syncMsMax: 1, writeBufferBytes: 65_536, delayMsMax: 3 } });
   let images: FoundedCluster | undefined;
   let failure: unknown;
   establish(cluster, shape).then(

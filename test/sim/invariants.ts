@@ -23,6 +23,11 @@ export interface Witness {
 
 type Vote = Pick<HardState, "term" | "vote">;
 
+interface SeenEntry {
+  readonly record: Uint8Array;
+  readonly previousTerm: number | undefined;
+}
+
 interface CatalogMeta {
   readonly index: number;
   readonly term: number;
@@ -37,7 +42,7 @@ export class Invariants {
   /** By `node:term`. */
   readonly #votes = new Map<string, number>();
   /** By index, then term: the entry, and the term of the one before it. */
-  readonly #entries: Map<number, { readonly record: Uint8Array; readonly previousTerm: number | undefined }>[] = [];
+  readonly #entries: Map<number, SeenEntry>[] = [];
   readonly #committed: (Uint8Array | undefined)[] = [];
   #commitIndex = 0;
   readonly #seals = new Map<number, Uint8Array>();
@@ -273,7 +278,8 @@ export class Invariants {
   #noteEntry(witness: Witness, index: number, record: Uint8Array): void {
     const term = termOf(record);
     const previousTerm = witness.log.termAt(index - 1);
-    const byTerm = (this.#entries[index] ??= new Map());
+    const byTerm = this.#entries[index] ?? new Map<number, SeenEntry>();
+    this.#entries[index] = byTerm;
     const known = byTerm.get(term);
     if (known === undefined) {
       byTerm.set(term, { record, previousTerm });

@@ -61,9 +61,10 @@ export class MembershipChurn {
     return false;
   }
 
-  apply(kind: "addMember" | "removeMember" | "confChange" | "transfer", action: FaultAction): void {
+  apply(action: FaultAction): void {
     const leader = this.#cluster.leader();
     if (leader === undefined) return;
+    const { kind } = action;
     if (kind === "addMember") this.#add(leader.driver);
     else if (kind === "removeMember") this.#remove(leader.driver, action);
     else if (kind === "transfer") this.#transfer(leader.driver, action);

@@ -36,8 +36,8 @@ const REFUSED_MS = 1;
 /** Between the nodes of a simulated cluster: the bytes of the real wire format, late, twice, out of order, or never. */
 export class SimNetwork {
   readonly weather: NetworkWeather = {
-    delayMsMin: 0.5,
-    delayMsMax: 3,
+    delayMsMin: 0,
+    delayMsMax: 0,
     lossRatio: 0,
     reorders: false,
     duplicateRatio: 0,
@@ -86,6 +86,19 @@ export class SimNetwork {
 
   cut(from: number, to: number): void {
     this.#cut.add(`${from}>${to}`);
+  }
+
+  /** Nothing goes wrong any more, and messages take up to so long. */
+  calm(delayMsMax: number): void {
+    this.heal();
+    Object.assign(this.weather, {
+      delayMsMin: delayMsMax / 10,
+      delayMsMax,
+      lossRatio: 0,
+      reorders: false,
+      duplicateRatio: 0,
+      breakRatio: 0,
+    });
   }
 
   heal(): void {

@@ -113,6 +113,13 @@ export class SimNode {
     return this.machine.pausedUntil > this.#options.world.now;
   }
 
+  /** From now on; what it has read so far stays read. */
+  setRate(rate: number): void {
+    const { now } = this.#options.world;
+    this.drift.offsetMs += now * (this.drift.rate - rate);
+    this.drift.rate = rate;
+  }
+
   start(): void {
     if (this.running || this.gone) return;
     const { world, network, timing, voters } = this.#options;

@@ -13,7 +13,10 @@ export interface SeedOptions {
   /** Steps with faults, before the weather turns good. */
   readonly stormSteps?: number;
   /** Instead of the seed's own. */
-  readonly plan?: readonly FaultAction[];
+  readonly plan?: readonly FaultAction[] | undefined;
+  readonly clients?: number | undefined;
+  /** At most so many voters and learners to begin with. */
+  readonly nodes?: number | undefined;
   readonly trace?: (line: string) => void;
 }
 
@@ -21,6 +24,7 @@ export interface SeedResult {
   readonly seed: number;
   readonly settings: Settings;
   readonly plan: readonly FaultAction[];
+  readonly stormSteps: number;
   readonly steps: number;
   readonly virtualMs: number;
   readonly hash: string;
@@ -32,24 +36,17 @@ export interface SeedResult {
 const STORM_STEPS = 2_000;
 
 /** Runs one seed: a cluster in a storm, then in good weather until all is settled. */
-export async function runSeed({ seed, stormSteps = STORM_STEPS, plan: given, trace }: SeedOptions): Promise<SeedResult> {
+export async function runSeed(options: SeedOptions): Promise<SeedResult> {
+  const { seed, stormSteps = STORM_STEPS, trace } = options;
   const world = new World(seed);
   world.trace = trace;
-  const settings = drawSettings(world.fork(4));
+  const settings = settingsOf(world, options);
   const images = await foundCluster(settings.shape);
-  const plan = given ?? drawPlan(world.fork(5), settings);
-  const { timing, syncMsMax, writeBufferBytes } = settings;
-  const cluster: Cluster = new Cluster({
-    world,
-    timing,
-    syncMsMax,
-    writeBufferBytes,
-    up: (node, driver) => churn.keep(node, driver),
-  });
+  const plan = options.plan ?? drawPlan(world.fork(5), settings);
+  const cluster: Cluster = new Cluster({ world, settings, up: (node, driver) => churn.keep(node, driver) });
   const churn = new MembershipChurn(cluster, settings);
   const injector = new FaultInjector(cluster, settings, churn);
   const clients = new Clients(cluster, settings);
-  Object.assign(cluster.network.weather, { delayMsMin: settings.delayMsMax / 10, delayMsMax: settings.delayMsMax });
   for (const [id, image] of images) cluster.add(id, { image }).start();
   clients.start();
   churn.start();
@@ -60,15 +57,15 @@ export async function runSeed({ seed, stormSteps = STORM_STEPS, plan: given, tra
   const settling = new Settling(cluster, settings, clients);
   await world.run(() => settling.done());
   if (world.violation === undefined) clients.check();
-  return {
-    seed,
-    settings,
-    plan,
-    steps: world.steps,
-    virtualMs: world.now,
-    hash: world.hash.toString(),
-    counts: cluster.counts,
-    answered: clients.answered,
-    violation: world.violation,
-  };
+  const { steps, now: virtualMs, violation } = world;
+  const hash = world.hash.toString();
+  return { seed, settings, plan, stormSteps, steps, virtualMs, hash, counts: cluster.counts, answered: clients.answered, violation };
+}
+
+function settingsOf(world: World, { clients, nodes }: SeedOptions): Settings {
+  const drawn = drawSettings(world.fork(4));
+  const { voters, learners } = drawn.shape;
+  const most = nodes ?? voters + learners;
+  const shape = { voters: Math.min(voters, most), learners: Math.min(learners, Math.max(0, most - voters)) };
+  return { ...drawn, shape, clients: clients ?? drawn.clients };
 }

@@ -1,0 +1,97 @@
+import type { Cluster } from "./cluster.ts";
+import type { FaultAction } from "./faults.ts";
+
+export interface NetworkFaultsOptions {
+  readonly cluster: Cluster;
+  /** One election timeout. */
+  readonly timeoutMs: number;
+  /** Of a message in good weather. */
+  readonly delayMsMax: number;
+  readonly later: (delayMs: number, run: () => void) => void;
+}
+
+/** What a plan does to the network. */
+export class NetworkFaults {
+  readonly #options: NetworkFaultsOptions;
+
+  constructor(options: NetworkFaultsOptions) {
+    this.#options = options;
+  }
+
+  lose({ strength, durationMs }: FaultAction): void {
+    const { weather } = this.#options.cluster.network;
+    weather.lossRatio = 0.02 + 0.4 * strength;
+    this.#options.later(durationMs, () => {
+      weather.lossRatio = 0;
+    });
+  }
+
+  reorder({ strength, durationMs }: FaultAction): void {
+    const { cluster, delayMsMax, timeoutMs, later } = this.#options;
+    const { weather } = cluster.network;
+    cluster.count("reorder");
+    weather.reorders = true;
+    weather.delayMsMax = delayMsMax + 2 * timeoutMs * strength * strength;
+    later(durationMs, () => {
+      weather.reorders = false;
+      weather.delayMsMax = delayMsMax;
+    });
+  }
+
+  /** They may come when a term or two have passed. */
+  duplicate({ strength, durationMs, variant }: FaultAction): void {
+    const { weather } = this.#options.cluster.network;
+    weather.duplicateRatio = 0.05 + 0.3 * strength;
+    weather.duplicateMsMax = 4 * this.#options.timeoutMs * variant;
+    this.#options.later(2 * durationMs, () => {
+      weather.duplicateRatio = 0;
+    });
+  }
+
+  breakStreams({ strength, durationMs }: FaultAction): void {
+    const { weather } = this.#options.cluster.network;
+    weather.breakRatio = 0.1 + 0.6 * strength;
+    this.#options.later(durationMs * 4, () => {
+      weather.breakRatio = 0;
+    });
+  }
+
+  cut(action: FaultAction): void {
+    const { cluster, later } = this.#options;
+    const { network } = cluster;
+    network.heal();
+    cluster.count(action.kind);
+    if (action.kind === "isolateLeader") this.#isolateLeader(action.strength);
+    else this.#split(action);
+    if (action.kind === "shifting" && action.variant > 0.1) {
+      const next = { ...action, target: (action.target * 997) % 1, variant: action.variant * 0.8 };
+      later(action.durationMs / 4, () => this.cut(next));
+    } else later(action.durationMs, () => network.heal());
+  }
+
+  /** It hears nobody, or nobody hears it, or both. */
+  #isolateLeader(strength: number): void {
+    const { network, nodes } = this.#options.cluster;
+    const leader = this.#options.cluster.leader();
+    if (leader === undefined) return;
+    for (const id of nodes.keys()) {
+      if (id === leader.id) continue;
+      if (strength < 0.7) network.cut(id, leader.id);
+      if (strength > 0.2) network.cut(leader.id, id);
+    }
+  }
+
+  #split({ kind, target, strength }: FaultAction): void {
+    const { network, nodes, world } = this.#options.cluster;
+    const random = world.fork(Math.floor(target * 1e6));
+    const ids = [...nodes.keys()];
+    const sides = new Map(ids.map((id) => [id, random.float() < 0.5]));
+    for (const from of ids) {
+      for (const to of ids) {
+        if (from === to) continue;
+        const apart = sides.get(from) !== sides.get(to);
+        if (kind === "oneWay" ? random.float() < 0.2 + 0.4 * strength : apart) network.cut(from, to);
+      }
+    }
+  }
+}
