@@ -229,7 +229,10 @@ export class DurableCatalog implements AppliedStore {
       await this.#databases.discard(fresh);
       throw error;
     }
-    return { commit: () => this.#replace(fresh, chain, meta, seal), discard: () => this.#databases.discard(fresh) };
+    return {
+      commit: (switched) => this.#replace(fresh, { chain, meta, seal }, switched),
+      discard: () => this.#databases.discard(fresh),
+    };
   }
 
   async close(): Promise<void> {
@@ -240,7 +243,7 @@ export class DurableCatalog implements AppliedStore {
     await this.#databases.close();
   }
 
-  async #replace(fresh: Database, chain: SealChain, meta: Meta, seal: Uint8Array): Promise<void> {
+  async #replace(fresh: Database, { chain, meta, seal }: Required<Loaded>, switched: (() => void) | undefined): Promise<void> {
     while (this.#syncing !== undefined) await this.#syncing;
     await this.#databases.commit(fresh, () => {
       this.#database = fresh;
@@ -249,6 +252,7 @@ export class DurableCatalog implements AppliedStore {
       this.#seal = seal;
       this.#cache.clear();
       this.#dirtyEntries = 0;
+      switched?.();
     });
     this.#markSynced(meta.index);
   }

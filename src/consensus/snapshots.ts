@@ -81,9 +81,9 @@ export class Snapshots {
         await staged.discard();
         return;
       }
-      await staged.commit();
+      // At once, not when all of it is done: a read that is answered by the new applied index must find the new content.
+      await staged.commit(installed);
       log.info({ index }, "a snapshot of the catalog was installed");
-      installed();
     });
   }
 

@@ -19,8 +19,11 @@ export interface StoreSnapshot extends CatalogStore {
 
 /** A snapshot that is whole and durable, and not in use yet. */
 export interface StagedSnapshot {
-  /** Puts it in place of everything; durable on return. Nothing may be applied meanwhile. */
-  commit(): Promise<void>;
+  /**
+   * Puts it in place of everything; durable on return. Nothing may be applied meanwhile.
+   * @param switched called in the turn in which the store begins to answer with it: whoever keeps what it said before must forget that
+   */
+  commit(switched?: () => void): Promise<void>;
   discard(): Promise<void>;
 }
 
