@@ -64,13 +64,14 @@ export class MemoryStorage implements Storage {
   /** Replaces what conflicts; entries that a snapshot covers already are ignored. */
   append(entries: readonly Entry[]): void {
     const first = this.firstIndex();
-    const fresh = entries.filter((entry) => entry.index >= first);
+    const begin = entries[0]?.index ?? first;
+    const fresh = begin < first ? entries.slice(first - begin) : entries;
     const from = fresh[0]?.index;
     if (from === undefined) return;
     if (from > this.lastIndex() + 1) {
       throw new RaftError("invariantBroken", `entries from ${from} leave a gap in storage that ends at ${this.lastIndex()}`, { from });
     }
-    this.#entries.length = from - first;
+    if (from <= this.lastIndex()) this.#entries.length = from - first;
     for (const entry of fresh) this.#entries.push(entry);
   }
 

@@ -17,6 +17,7 @@ import {
   NONE,
   type NodeId,
   type ProposedEntry,
+  payloadOf,
   type ReadIndexMessage,
   type ReadState,
   type Role,
@@ -169,8 +170,8 @@ export class Raft {
     return true;
   }
 
-  reduceUncommitted(entries: readonly Entry[]): void {
-    this.#uncommittedBytes = Math.max(0, this.#uncommittedBytes - payloadOf(entries));
+  reduceUncommitted(bytes: number): void {
+    this.#uncommittedBytes = Math.max(0, this.#uncommittedBytes - bytes);
   }
 
   maybeCommit(): boolean {
@@ -214,10 +215,4 @@ export class Raft {
     this.term = term;
     this.vote = vote;
   }
-}
-
-function payloadOf(entries: readonly ProposedEntry[]): number {
-  let bytes = 0;
-  for (const { data } of entries) bytes += data?.length ?? 0;
-  return bytes;
 }

@@ -234,12 +234,10 @@ export class RawNode {
   #collect(): Ready {
     const raft = this.#raft;
     const { unstable } = raft.log;
-    const hard = raft.hardState();
     const entries = unstable.nextEntries();
-    const hardState = this.#hardStateChanged() ? hard : undefined;
+    const hardState = this.#hardStateChanged() ? raft.hardState() : undefined;
     const snapshot = unstable.nextSnapshot();
     const committedEntries = raft.log.nextCommitted(!this.#async);
-    const peers = raft.messagesAfterAppend.filter(({ to }) => to !== raft.id);
     return {
       softState: this.#softStateChanged() ? this.#softState() : undefined,
       hardState,
@@ -247,11 +245,18 @@ export class RawNode {
       entries,
       snapshot,
       committedEntries,
-      messages: this.#async || peers.length === 0 ? raft.messages : [...raft.messages, ...peers],
-      mustSync: entries.length > 0 || hard.term !== this.#lastHard.term || hard.vote !== this.#lastHard.vote,
+      messages: this.#async ? raft.messages : this.#messagesAfterWrite(),
+      mustSync: entries.length > 0 || raft.term !== this.#lastHard.term || raft.vote !== this.#lastHard.vote,
       storageAppend: this.#async ? this.#storageAppend({ hardState, snapshot, entries }) : undefined,
       storageApply: this.#async ? this.#storageApply(committedEntries) : undefined,
     };
+  }
+
+  /** A synchronous driver sends nothing before it has written. */
+  #messagesAfterWrite(): readonly Message[] {
+    const { id, messages, messagesAfterAppend } = this.#raft;
+    const promises = messagesAfterAppend.filter(({ to }) => to !== id);
+    return promises.length === 0 ? messages : [...messages, ...promises];
   }
 
   #accept(ready: Ready): void {

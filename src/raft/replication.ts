@@ -2,13 +2,13 @@ import type { Progress } from "./progress.ts";
 import type { Raft } from "./raft.ts";
 import { releasePostponedReads } from "./reads.ts";
 import { describeId, describeProgress } from "./text.ts";
-import type { AppendReply, Entry, NodeId } from "./types.ts";
+import { type AppendReply, type Entry, type NodeId, payloadOf } from "./types.ts";
 
 const NO_ENTRIES: readonly Entry[] = [];
 
 /** Sends to every peer, also where there is nothing new but the commit index. */
 export function broadcastAppend(raft: Raft): void {
-  for (const [id, progress] of raft.tracker.progress) {
+  for (const { id, progress } of raft.tracker.peers) {
     if (id !== raft.id) maybeSendAppend(raft, id, progress, true);
   }
 }
@@ -45,7 +45,8 @@ export function handleAppendReply(raft: Raft, reply: AppendReply, progress: Prog
   if (!progress.maybeUpdate(index) && !probed) return;
   advanceState(raft, reply, progress);
   const isPeer = from !== raft.id;
-  if (raft.maybeCommit()) {
+  // What is at or below the commit index does not move it.
+  if (index > raft.log.committed && raft.maybeCommit()) {
     releasePostponedReads(raft);
     broadcastAppend(raft);
   } else if (isPeer && progress.canBumpCommit(raft.log.committed)) {
@@ -135,10 +136,4 @@ function maybeSendSnapshot(raft: Raft, to: NodeId, progress: Progress): boolean 
   raft.note("debug", () => `paused sending replication messages to ${describeId(to)} [${describeProgress(progress)}]`);
   raft.send({ type: "snapshot", from: raft.id, to, term: raft.term, snapshot });
   return true;
-}
-
-function payloadOf(entries: readonly Entry[]): number {
-  let bytes = 0;
-  for (const { data } of entries) bytes += data?.length ?? 0;
-  return bytes;
 }

@@ -2,7 +2,7 @@ import { handlePropose } from "./leader.ts";
 import { sizeOf } from "./log.ts";
 import type { Raft } from "./raft.ts";
 import { describeConfig } from "./text.ts";
-import type { Index, Snapshot, StorageAppendReply, StorageApplyReply, StorageReply } from "./types.ts";
+import { type Index, payloadWithin, type Snapshot, type StorageAppendReply, type StorageApplyReply, type StorageReply } from "./types.ts";
 
 export function stepStorageReply(raft: Raft, reply: StorageReply): void {
   if (reply.type === "storageAppendReply") handleAppended(raft, reply);
@@ -24,8 +24,9 @@ function handleAppended(raft: Raft, { term, index, logTerm, snapshot }: StorageA
 function handleApplied(raft: Raft, { entries }: StorageApplyReply): void {
   const last = entries.at(-1);
   if (last === undefined) return;
-  appliedTo(raft, last.index, sizeOf(entries));
-  raft.reduceUncommitted(entries);
+  const bytes = sizeOf(entries);
+  appliedTo(raft, last.index, bytes);
+  raft.reduceUncommitted(payloadWithin(bytes, entries.length));
 }
 
 function snapshotStored(raft: Raft, { meta }: Snapshot): void {

@@ -13,6 +13,11 @@ export interface GroupConfig {
 
 export type ProgressMap = ReadonlyMap<NodeId, Progress>;
 
+interface Peer {
+  readonly id: NodeId;
+  readonly progress: Progress;
+}
+
 export const EMPTY_CONFIG: GroupConfig = { voters: { incoming: [], outgoing: [] }, learners: [], learnersNext: [], autoLeave: false };
 
 export function confStateOf(config: GroupConfig): ConfState {
@@ -31,6 +36,7 @@ export class Tracker {
   readonly #inflightBytesMax: number;
   #config: GroupConfig = EMPTY_CONFIG;
   #progress: Map<NodeId, Progress> = new Map();
+  #peers: readonly Peer[] = [];
   #votes: Map<NodeId, boolean> = new Map();
 
   constructor(inflightsMax: number, inflightBytesMax: number) {
@@ -47,6 +53,11 @@ export class Tracker {
     return this.#progress;
   }
 
+  /** The same, for loops on the hot path: an array is walked in a fraction of the time. */
+  get peers(): readonly Peer[] {
+    return this.#peers;
+  }
+
   newProgress(match: Index, next: Index, isLearner: boolean): Progress {
     return new Progress(match, next, isLearner, new Inflights(this.#inflightsMax, this.#inflightBytesMax));
   }
@@ -55,6 +66,7 @@ export class Tracker {
   switchTo(config: GroupConfig, progress: ProgressMap): void {
     this.#config = config;
     this.#progress = new Map([...progress].sort(([a], [b]) => a - b));
+    this.#listPeers();
   }
 
   /** As a node does on every change of its term or role. */
@@ -63,6 +75,7 @@ export class Tracker {
     for (const [id, { isLearner }] of this.#progress) {
       this.#progress.set(id, this.newProgress(id === self ? lastIndex : 0, lastIndex + 1, isLearner));
     }
+    this.#listPeers();
   }
 
   committed(): Index {
@@ -107,6 +120,10 @@ export class Tracker {
   isSoleVoter(self: NodeId): boolean {
     const { incoming, outgoing } = this.#config.voters;
     return outgoing.length === 0 && incoming.length === 1 && incoming[0] === self;
+  }
+
+  #listPeers(): void {
+    this.#peers = Array.from(this.#progress, ([id, progress]) => ({ id, progress }));
   }
 
   readonly #matchOf = (id: NodeId): Index => this.#progress.get(id)?.match ?? 0;

@@ -286,6 +286,18 @@ export function entrySize(entry: Entry): number {
   return ENTRY_OVERHEAD_BYTES + (entry.data?.length ?? 0);
 }
 
+/** Bytes of data alone: what proposals and windows are limited by. */
+export function payloadOf(entries: readonly ProposedEntry[]): number {
+  let bytes = 0;
+  for (const { data } of entries) bytes += data?.length ?? 0;
+  return bytes;
+}
+
+/** `payloadOf` entries whose sizes add up to `bytes`. */
+export function payloadWithin(bytes: number, count: number): number {
+  return bytes - count * ENTRY_OVERHEAD_BYTES;
+}
+
 export function isEmptyHardState(state: HardState): boolean {
   return state.term === 0 && state.vote === NONE && state.commit === 0;
 }

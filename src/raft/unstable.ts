@@ -86,7 +86,9 @@ export class Unstable {
   truncateAndAppend(entries: readonly Entry[]): void {
     const from = entries[0]?.index ?? 0;
     const end = this.offset + this.entries.length;
-    if (from === end) {
+    if (this.entries.length === 0 && from === end) {
+      this.entries = entries.slice();
+    } else if (from === end) {
       for (const entry of entries) this.entries.push(entry);
     } else if (from <= this.offset) {
       this.#log("info", () => `replace the unstable entries from index ${from}`);
