@@ -41,7 +41,6 @@ export class Raft {
   transferee: NodeId = NONE;
   /** No configuration change may be proposed until this index has applied; a guess on the safe side in a new leader. */
   pendingConfIndex: Index = 0;
-  isLearner = false;
   /** As leader: a peer was told to campaign over all leases, so that none protects reads for the rest of the term. */
   leaseGivenAway = false;
 
@@ -69,7 +68,6 @@ export class Raft {
     const { hardState, confState } = storage.initialState();
     const restored = restoreConfig(this.tracker, this.log.lastIndex(), confState);
     this.tracker.switchTo(restored.config, restored.progress);
-    this.isLearner = restored.progress.get(id)?.isLearner === true;
     this.note("info", () => `switched to configuration ${describeConfig(this.tracker.config)}`);
     if (hardState !== undefined) this.#load(hardState);
     if (applied > 0) this.log.appliedTo(applied, 0);

@@ -22,7 +22,6 @@ export function switchToConfig(raft: Raft, config: GroupConfig, progress: Progre
   tracker.switchTo(config, progress);
   raft.note("info", () => `switched to configuration ${describeConfig(config)}`);
   const own = tracker.progress.get(raft.id);
-  raft.isLearner = own?.isLearner === true;
   const state = confStateOf(config);
   if (raft.role !== "leader") return state;
   if (own === undefined || own.isLearner) {
