@@ -1,5 +1,8 @@
 import type { Driver } from "../../src/consensus/driver.ts";
+import { decode } from "../../src/core/codec.ts";
 import type { Random } from "../../src/core/random.ts";
+import { bootKey } from "../../src/metadata/keys.ts";
+import { BOOT } from "../../src/metadata/rows.ts";
 import type { DiskImage } from "./disk/node-disk.ts";
 import type { CrashPlan } from "./disk/volume.ts";
 import { Invariants } from "./invariants.ts";
@@ -7,7 +10,7 @@ import { SimNetwork } from "./network.ts";
 import { SimNode, type SimNodeOptions } from "./sim-node.ts";
 import type { World } from "./world.ts";
 
-export type NodeSettings = Pick<SimNodeOptions, "timing" | "syncMsMax" | "writeBufferBytes"> & { readonly delayMsMax: number };
+export type NodeSettings = Pick<SimNodeOptions, "timing" | "disk" | "keepsImages"> & { readonly delayMsMax: number };
 
 export interface ClusterOptions {
   readonly world: World;
@@ -49,14 +52,14 @@ export class Cluster {
 
   /** A node that is not started yet. */
   add(id: number, begin: { readonly image?: DiskImage; readonly voters?: readonly number[] } = {}): SimNode {
-    const { timing, syncMsMax, writeBufferBytes } = this.#options.settings;
+    const { timing, disk, keepsImages } = this.#options.settings;
     const node = new SimNode(id, {
       world: this.world,
       network: this.network,
       invariants: this.invariants,
       timing,
-      syncMsMax,
-      writeBufferBytes,
+      disk,
+      keepsImages,
       ...begin,
       up: () => {
         if (node.driver !== undefined) this.#options.up?.(node, node.driver);
@@ -118,6 +121,21 @@ export class Cluster {
           if (staying.length <= half.length / 2) return false;
         }
       }
+    }
+    return true;
+  }
+
+  /** Whether all others know, for good, which start of the node is its newest, and the image has the configuration of now. */
+  refusesEarlierStarts(node: SimNode, image: DiskImage): boolean {
+    const key = `c${bootKey(node.id)}`;
+    const now = this.invariants.witness(node.id).configurations[0];
+    const head = image.catalog.get("m");
+    if (now === undefined || head === undefined) return false;
+    if (JSON.stringify((decode(head) as { confState: unknown }).confState) !== JSON.stringify(now)) return false;
+    for (const other of this.nodes.values()) {
+      if (other === node || other.gone) continue;
+      const known = other.disk.catalog.synced().get(key);
+      if (known === undefined || BOOT.decode(known).incarnation !== this.invariants.witness(node.id).log.incarnation) return false;
     }
     return true;
   }

@@ -125,6 +125,10 @@ export class FaultInjector {
   /** What no node survives under its name is done only where the others can do without it. */
   #damage(node: SimNode, { kind, strength, variant, target }: FaultAction): void {
     if (node.tampered || this.#churn.changing() || !this.#cluster.spares(node.id)) return;
+    if (kind === "stale") {
+      this.#putBack(node, variant, target);
+      return;
+    }
     this.#cluster.crash(node);
     const random = this.#cluster.world.fork(Math.floor(target * 1e6));
     const places = [strength, variant].slice(0, target < 0.5 ? 1 : 2);
@@ -135,6 +139,22 @@ export class FaultInjector {
       (kind === "rotTable" && node.disk.log.rotTable(random)) ||
       (kind === "rotCatalog" && node.disk.catalog.rot({ places }));
     if (node.tampered) this.#cluster.count(kind);
+    this.#cluster.startSoon(node);
+  }
+
+  /**
+   * An earlier state of its disk. Of the catalog alone that does no harm. Of everything it is a node that has forgotten what it promised: the others
+   * must know of the start that they are to refuse, as they do once its session was opened.
+   */
+  #putBack(node: SimNode, variant: number, target: number): void {
+    const image = node.images[Math.floor(target * node.images.length)];
+    const all = variant < 0.5;
+    if (image === undefined || (all && !this.#cluster.refusesEarlierStarts(node, image))) return;
+    this.#cluster.count(all ? "staleDisk" : "staleCatalog");
+    this.#cluster.crash(node);
+    node.tampered = true;
+    if (all) this.#cluster.invariants.retire(node.id);
+    node.disk.restore(image, all ? "all" : "catalog");
     this.#cluster.startSoon(node);
   }
 

@@ -2,7 +2,7 @@ import type { Driver } from "../../src/consensus/driver.ts";
 import type { Command } from "../../src/metadata/commands.ts";
 import { factsOf, SECRET_HASH } from "../../src/metadata/scenario.ts";
 import type { ConfChangeType } from "../../src/raft/conf-change.ts";
-import { Cluster } from "./cluster.ts";
+import { Cluster, type NodeSettings } from "./cluster.ts";
 import type { DiskImage } from "./disk/node-disk.ts";
 import type { SimNode } from "./sim-node.ts";
 import { World } from "./world.ts";
@@ -20,6 +20,12 @@ export const JOIN_TOKEN = { id: "join", hash: SECRET_HASH };
 
 const FOUNDED = new Map<string, Promise<FoundedCluster>>();
 const LOOK_MS = 50;
+const CALM: NodeSettings = {
+  timing: {},
+  disk: { syncMsMax: 1, writeBufferBytes: 65_536, keepsWitness: false },
+  keepsImages: false,
+  delayMsMax: 3,
+};
 
 /** The same disks for the same shape, whatever ran before: they are made once in a process. */
 export function foundCluster(shape: Shape): Promise<FoundedCluster> {
@@ -33,7 +39,7 @@ export function foundCluster(shape: Shape): Promise<FoundedCluster> {
 
 async function found(shape: Shape): Promise<FoundedCluster> {
   const world = new World(0);
-  const cluster = new Cluster({ world, settings: { timing: {}, syncMsMax: 1, writeBufferBytes: 65_536, delayMsMax: 3 } });
+  const cluster = new Cluster({ world, settings: CALM });
   let images: FoundedCluster | undefined;
   let failure: unknown;
   establish(cluster, shape).then(

@@ -19,6 +19,8 @@ export interface Witness {
   configurations: readonly ConfState[];
   /** The one in force in the running node, which comes before that of the catalog. */
   running: (() => ConfState) | undefined;
+  /** What it knew to be committed when it last became leader. */
+  committedBefore: number;
 }
 
 type Vote = Pick<HardState, "term" | "vote">;
@@ -49,8 +51,15 @@ export class Invariants {
   readonly #configurations = new Map<number, string>();
   readonly #termsBegun = new Set<number>();
 
+  readonly #retired = new Set<number>();
+
   constructor(world: World) {
     this.#world = world;
+  }
+
+  /** From now on nothing of this identity counts, since nobody takes anything of it: what it promised before stands. */
+  retire(id: number): void {
+    this.#retired.add(id);
   }
 
   /** All up to it is committed, as far as anyone has said or applied. */
@@ -61,7 +70,7 @@ export class Invariants {
   witness(id: number): Witness {
     const known = this.#witnesses.get(id);
     if (known !== undefined) return known;
-    const witness: Witness = { id, log: new LogMirror(), applied: 0, configurations: [], running: undefined };
+    const witness: Witness = { id, log: new LogMirror(), applied: 0, configurations: [], running: undefined, committedBefore: 0 };
     this.#witnesses.set(id, witness);
     return witness;
   }
@@ -82,6 +91,7 @@ export class Invariants {
    * @returns to be called once the node has taken it for good: then it must be all that was synced
    */
   logOpened(id: number, rows: Rows): () => void {
+    if (this.#retired.has(id)) return () => undefined;
     const { log } = this.witness(id);
     const before = { records: new Map(log.records), unsure: log.takeUnsure(), durable: log.durable, base: log.base };
     const readable = log.load(rows);
@@ -106,19 +116,24 @@ export class Invariants {
   }
 
   logWriting(id: number, batch: Batch): void {
+    if (this.#retired.has(id)) return;
     this.witness(id).log.begin(batch);
   }
 
   logWritten(id: number, batch: Batch, sync: boolean): void {
+    if (this.#retired.has(id)) return;
     const witness = this.witness(id);
     const before = witness.log.hardState;
     const meta = witness.log.write(batch, sync, (index, record) => this.#noteEntry(witness, index, record));
     if (meta === undefined) return;
     this.#checkHardState(id, before, meta.hardState, "in a write");
+    const { commit } = meta.hardState;
+    for (let at = this.#commitIndex + 1; at <= commit; at += 1) this.#commit(witness, at, witness.log.records.get(at));
     this.#world.hash.add(meta.hardState.term * 31 + meta.lastIndex);
   }
 
   catalogOpened(id: number, rows: Rows): void {
+    if (this.#retired.has(id)) return;
     const witness = this.witness(id);
     const head = rows.get("m");
     if (head === undefined) return;
@@ -128,6 +143,7 @@ export class Invariants {
   }
 
   catalogWritten(id: number, batch: Batch): void {
+    if (this.#retired.has(id)) return;
     const witness = this.witness(id);
     let meta: CatalogMeta | undefined;
     let link: Uint8Array | undefined;
@@ -140,13 +156,14 @@ export class Invariants {
 
   /** What a node says, when it leaves. */
   sent(from: number, message: RaftMessage): void {
+    if (this.#retired.has(from)) return;
     const witness = this.witness(from);
     switch (message.type) {
       case "append":
       case "heartbeat":
       case "snapshot":
         this.leads(message.from, message.term);
-        if (message.type !== "snapshot") this.#announced(witness, message.commit);
+        if (message.type !== "snapshot") this.#announced(witness, message.commit, message.term);
         break;
       case "voteReply":
         if (!message.rejected) this.#voted(witness, message.to, message.term);
@@ -161,6 +178,7 @@ export class Invariants {
 
   /** Raft paper, 5.2: election safety. */
   leads(id: number, term: number): void {
+    if (this.#retired.has(id)) return;
     const leader = this.#leaders.get(term);
     if (leader === undefined) this.#leaders.set(term, id);
     else if (leader !== id) this.#fail("one leader a term", `term ${term} has the leaders ${leader} and ${id}`);
@@ -208,7 +226,7 @@ export class Invariants {
   }
 
   /** A commit index that a leader tells of: a majority of each half of its configuration holds the entry on stable storage. */
-  #announced(witness: Witness, index: number): void {
+  #announced(witness: Witness, index: number, leaderTerm: number): void {
     if (index <= this.#commitIndex) return;
     // The leader's own disk may be behind those of the others.
     const holder = [witness, ...this.#witnesses.values()].find(({ log }) => this.#isHeld(witness, index, log.termAt(index)));
@@ -216,6 +234,14 @@ export class Invariants {
       const conf = JSON.stringify(witness.configurations);
       this.#fail("commit needs a quorum", `node ${witness.id} told of commit ${index}, which no quorum of ${conf} has on its disks`);
       return;
+    }
+    // Raft paper, 5.4.2 and figure 8: what nobody knew to be committed before, it commits by an entry of its own term.
+    const term = holder.log.termAt(index);
+    if (term !== leaderTerm && index > witness.committedBefore) {
+      this.#fail(
+        "only entries of its own term are committed by counting",
+        `node ${witness.id} of term ${leaderTerm} commits ${index} of ${term}`,
+      );
     }
     for (let at = this.#commitIndex + 1; at <= index; at += 1) this.#commit(holder, at, holder.log.records.get(at));
   }

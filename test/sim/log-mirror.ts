@@ -15,6 +15,8 @@ export class LogMirror {
   readonly records = new Map<number, Uint8Array>();
   base = { index: 0, term: 0 };
   lastIndex = 0;
+  /** The number of the start that wrote last. */
+  incarnation = 0;
   hardState: HardState = { term: 0, vote: 0, commit: 0 };
   /** What no crash can take: as of the last sync. */
   durable = { term: 0, vote: 0, lastIndex: 0 };
@@ -76,6 +78,7 @@ export class LogMirror {
     this.base = meta.base;
     this.lastIndex = meta.lastIndex;
     this.hardState = meta.hardState;
+    this.incarnation = meta.incarnation;
   }
 }
 

@@ -1,13 +1,14 @@
 import type { Timing } from "../../src/consensus/timing.ts";
 import type { Random } from "../../src/core/random.ts";
+import type { DiskOptions } from "./disk/disk-weather.ts";
 import type { Shape } from "./founding.ts";
 
 /** What a seed is about, but for its faults: drawn once. */
 export interface Settings {
   readonly shape: Shape;
   readonly timing: Timing;
-  readonly syncMsMax: number;
-  readonly writeBufferBytes: number;
+  readonly disk: DiskOptions;
+  readonly keepsImages: boolean;
   readonly delayMsMax: number;
   readonly clients: number;
   readonly tags: number;
@@ -54,8 +55,8 @@ export function drawSettings(random: Random): Settings {
   return {
     shape,
     timing,
-    syncMsMax: one(1, 10, 40),
-    writeBufferBytes: one(2_000, 20_000, 200_000),
+    disk: { syncMsMax: one(1, 10, 40), writeBufferBytes: one(2_000, 20_000, 200_000), keepsWitness: one(true, false) },
+    keepsImages: true,
     delayMsMax: one(3, 20, 60),
     clients: one(2, 3, 4),
     tags: one(1, 2, 3),

@@ -4,7 +4,7 @@ import { openConsensus } from "../../src/consensus/open-consensus.ts";
 import type { Timing } from "../../src/consensus/timing.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { RaftError } from "../../src/raft/errors.ts";
-import { DiskWeather } from "./disk/disk-weather.ts";
+import { type DiskOptions, DiskWeather } from "./disk/disk-weather.ts";
 import { type DiskImage, NodeDisk } from "./disk/node-disk.ts";
 import type { Batch, CrashPlan } from "./disk/volume.ts";
 import type { Owner } from "./event-heap.ts";
@@ -18,8 +18,9 @@ export interface SimNodeOptions {
   readonly network: SimNetwork;
   readonly invariants: Invariants;
   readonly timing: Partial<Timing>;
-  readonly syncMsMax: number;
-  readonly writeBufferBytes: number;
+  readonly disk: DiskOptions;
+  /** Whether states of its disk are kept, to be put back. */
+  readonly keepsImages: boolean;
   readonly image?: DiskImage;
   /** Makes a cluster. */
   readonly voters?: readonly number[];
@@ -67,6 +68,8 @@ export class SimNode {
   /** It will never start again. */
   gone = false;
   starts = 0;
+  /** Its disk as it was before each start, where they are kept. */
+  readonly images: DiskImage[] = [];
   /** Called when a sync of its log begins, with its length. */
   onLogSync: ((durationMs: number) => void) | undefined;
   readonly #options: SimNodeOptions;
@@ -74,11 +77,11 @@ export class SimNode {
   #confirmLog: (() => void) | undefined;
 
   constructor(id: number, options: SimNodeOptions) {
-    const { world, invariants, image, syncMsMax, writeBufferBytes } = options;
+    const { world, invariants, image, disk } = options;
     this.id = id;
     this.#options = options;
     this.machine = { id, alive: true, pausedUntil: 0 };
-    this.weather = new DiskWeather(world, world.fork(100 + id), { syncMsMax, writeBufferBytes });
+    this.weather = new DiskWeather(world, world.fork(100 + id), disk);
     const observer = {
       logOpened: (rows: ReadonlyMap<string, Uint8Array>) => {
         this.#confirmLog = invariants.logOpened(id, rows);
@@ -125,6 +128,7 @@ export class SimNode {
     const { world, network, timing, voters } = this.#options;
     const { machine } = this;
     this.starts += 1;
+    if (this.#options.keepsImages) this.images.push(this.disk.image());
     const process = new Process(machine);
     this.#process = process;
     world.note(() => `node ${this.id} starts`);
@@ -164,9 +168,13 @@ export class SimNode {
     const { invariants, up } = this.#options;
     this.driver = driver;
     invariants.witness(this.id).running = () => driver.configuration();
+    let led = 0;
     driver.onConfiguration(() => {
       if (!process.alive || !driver.leads()) return;
-      invariants.leads(this.id, driver.status().term);
+      const { term, commitIndex } = driver.status();
+      if (term > led) invariants.witness(this.id).committedBefore = commitIndex;
+      led = term;
+      invariants.leads(this.id, term);
     });
     up(this);
   }

@@ -40,9 +40,10 @@ export async function runSeed(options: SeedOptions): Promise<SeedResult> {
   const { seed, stormSteps = STORM_STEPS, trace } = options;
   const world = new World(seed);
   world.trace = trace;
-  const settings = settingsOf(world, options);
+  const drawn = settingsOf(world, options);
+  const plan = options.plan ?? drawPlan(world.fork(5), drawn);
+  const settings = { ...drawn, keepsImages: plan.some(({ kind }) => kind === "stale") };
   const images = await foundCluster(settings.shape);
-  const plan = options.plan ?? drawPlan(world.fork(5), settings);
   const cluster: Cluster = new Cluster({ world, settings, up: (node, driver) => churn.keep(node, driver) });
   const churn = new MembershipChurn(cluster, settings);
   const injector = new FaultInjector(cluster, settings, churn);

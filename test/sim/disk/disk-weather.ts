@@ -2,9 +2,16 @@ import type { Random } from "../../../src/core/random.ts";
 import type { World } from "../world.ts";
 import type { DiskBehaviour, WriteFailure } from "./sim-database.ts";
 
+export interface DiskOptions {
+  readonly syncMsMax: number;
+  readonly writeBufferBytes: number;
+  readonly keepsWitness: boolean;
+}
+
 /** How one node's disk behaves, now and while a fault lasts. */
 export class DiskWeather implements DiskBehaviour {
   readonly writeBufferBytes: number;
+  readonly keepsWitness: boolean;
   readonly #world: World;
   readonly #random: Random;
   readonly #syncMsMax: number;
@@ -13,11 +20,12 @@ export class DiskWeather implements DiskBehaviour {
   /** What the next write of its kind meets. */
   failing: WriteFailure | undefined;
 
-  constructor(world: World, random: Random, options: { readonly syncMsMax: number; readonly writeBufferBytes: number }) {
+  constructor(world: World, random: Random, options: DiskOptions) {
     this.#world = world;
     this.#random = random;
     this.#syncMsMax = options.syncMsMax;
     this.writeBufferBytes = options.writeBufferBytes;
+    this.keepsWitness = options.keepsWitness;
   }
 
   /** Until then each sync takes up to so long, which may be longer than an election. */

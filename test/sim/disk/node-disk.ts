@@ -1,4 +1,4 @@
-import type { CatalogDatabases, Storage } from "../../../src/consensus/database.ts";
+import type { CatalogDatabases, LogWitness, Storage } from "../../../src/consensus/database.ts";
 import { ConsensusError, logCorrupt } from "../../../src/consensus/errors.ts";
 import type { Owner } from "../event-heap.ts";
 import type { World } from "../world.ts";
@@ -18,18 +18,23 @@ export interface DiskObserver {
 export interface DiskImage {
   readonly log: Rows;
   readonly catalog: Rows;
+  /** How far the log was acknowledged; 0 where that is not kept. */
+  readonly witness: number;
 }
 
 const SWITCH_MS = 3;
 
 /** The disk of one node: the log's database, and those of the catalog with the name of the current one. It outlives the process. */
 export class NodeDisk {
-  log: Volume;
   readonly #world: World;
   readonly #behaviour: DiskBehaviour;
   readonly #observer: DiskObserver;
   readonly #place: string;
+  #log: Volume;
   #catalog: Volume;
+  /** What the file beside the log says, and what it said before. */
+  #witness = 0;
+  #witnessBefore = 0;
   #openLog: SimDatabase | undefined;
   #openCatalog: SimDatabase | undefined;
   /** A snapshot's database was begun and has not become the current one. */
@@ -40,24 +45,35 @@ export class NodeDisk {
     this.#place = place;
     this.#behaviour = behaviour;
     this.#observer = observer;
-    this.log = new Volume(image?.log);
+    this.#log = new Volume(image?.log);
     this.#catalog = new Volume(image?.catalog);
+    this.#witness = image?.witness ?? 0;
+  }
+
+  get log(): Volume {
+    return this.#log;
   }
 
   get catalog(): Volume {
     return this.#catalog;
   }
 
-  set catalog(volume: Volume) {
-    this.#catalog = volume;
+  image(): DiskImage {
+    return { log: this.#log.synced(), catalog: this.#catalog.synced(), witness: this.#witness };
   }
 
-  image(): DiskImage {
-    return { log: this.log.synced(), catalog: this.#catalog.synced() };
+  /** Puts an earlier state back, of the catalog alone or of everything, while no process runs. */
+  restore(image: DiskImage, what: "catalog" | "all"): void {
+    this.#catalog = new Volume(image.catalog);
+    if (what === "catalog") return;
+    this.#log = new Volume(image.log);
+    this.#witness = image.witness;
   }
 
   crash(plans: { readonly log: CrashPlan; readonly catalog: CrashPlan }): void {
-    this.log.crash(plans.log, this.#openLog?.running);
+    // It is never synced, so it may be set back.
+    if (plans.log.keep < 0.5) this.#witness = this.#witnessBefore;
+    this.#log.crash(plans.log, this.#openLog?.running);
     this.#catalog.crash(plans.catalog, this.#openCatalog?.running);
     this.#openLog = undefined;
     this.#openCatalog = undefined;
@@ -70,7 +86,7 @@ export class NodeDisk {
       place: this.#place,
       openLog: async (marker) => {
         await this.#wait(owner, this.#behaviour.latencyMs(true));
-        const rows = this.log.recover(marker);
+        const rows = this.#log.recover(marker);
         if (!(rows instanceof Map)) {
           throw logCorrupt(this.#place, `the record at byte ${rows.lostAt} of 000001.log is altered, and others follow it`);
         }
@@ -78,7 +94,7 @@ export class NodeDisk {
         this.#openLog = new SimDatabase({
           world: this.#world,
           owner,
-          volume: this.log,
+          volume: this.#log,
           rows,
           behaviour: this.#behaviour,
           written: (batch, sync) => this.#observer.logWritten(batch, sync),
@@ -86,6 +102,7 @@ export class NodeDisk {
         });
         return this.#openLog;
       },
+      ...(this.#behaviour.keepsWitness ? { openWitness: async () => this.#openWitness(owner) } : {}),
       openCatalog: async () => {
         await this.#wait(owner, this.#behaviour.latencyMs(true));
         const rows = this.#catalog.recover(undefined);
@@ -93,6 +110,19 @@ export class NodeDisk {
         this.#observer.catalogOpened(rows);
         return this.#databases(owner, rows);
       },
+    };
+  }
+
+  #openWitness(owner: Owner): LogWitness {
+    return {
+      read: async () => this.#witness,
+      write: (sequence) => {
+        this.#world.after(this.#behaviour.latencyMs(false), "disk", owner, () => {
+          this.#witnessBefore = this.#witness;
+          this.#witness = sequence;
+        });
+      },
+      close: async () => undefined,
     };
   }
 

@@ -10,6 +10,8 @@ export interface DiskBehaviour {
   /** Undefined, or why this batch fails. */
   failure(sync: boolean): WriteFailure | undefined;
   readonly writeBufferBytes: number;
+  /** Whether a file beside the log tells how far that was acknowledged. */
+  readonly keepsWitness: boolean;
 }
 
 /** Whether what was written of a batch that failed may be there later; a full disk takes no more than a part. */
