@@ -57,6 +57,11 @@ export const SETTINGS = {
     oddCount(9),
     "Voters at most; other nodes are learners, which serve everything and cost no commit latency.",
   ),
+  "cluster.downAfter": setting(
+    "30s",
+    duration,
+    "A member that the leader has not heard from for so long, and another one does not reach either, counts as down until it is heard again.",
+  ),
   "raft.tick": setting("100ms", duration, "One unit of Raft's logical time; an election takes 10 to 20."),
   "raft.logKeep": setting(
     "10000",

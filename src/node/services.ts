@@ -20,6 +20,7 @@ import type { MemberFacts } from "../metadata/commands.ts";
 import { createRegistry } from "../registry/create.ts";
 import { startExpiring } from "../upkeep/expire.ts";
 import { keepMembers } from "../upkeep/members.ts";
+import { keepPresence } from "../upkeep/presence.ts";
 import { Repair } from "../upkeep/repair.ts";
 import { startSettling } from "../upkeep/settle.ts";
 import { startSweeping } from "../upkeep/sweep.ts";
@@ -32,7 +33,7 @@ import type { Front } from "./front.ts";
 import { admitNewcomers } from "./join.ts";
 import { metricSource } from "./metrics.ts";
 import { announceSelf } from "./self-announcement.ts";
-import { serveVitals, type Vitals } from "./status-protocol.ts";
+import { askReach, serveVitals, type Vitals } from "./status-protocol.ts";
 import { guardVersion } from "./version-guard.ts";
 
 export interface Foundation {
@@ -98,7 +99,7 @@ export async function startServices(base: Foundation): Promise<string> {
     const usage = blobs.usage();
     return { appliedIndex, blobs: usage.blobs, bytes: usage.sizeBytes, cutOff };
   };
-  await serveVitals(host, clock, vitals);
+  await serveVitals(host, clock, log, vitals);
   await admitNewcomers(host, clock, log.child({ part: "join" }), { consensus, clusterId: state.clusterId, keys });
   watchMembership(base);
   const adminSocket = await openAdminDoor(base, vitals);
@@ -182,11 +183,20 @@ function onMemberConnected(host: Host, run: () => void): () => void {
 }
 
 /** The Raft configuration follows the members; who is out loses its connections as soon as that has applied here (G7). */
-function watchMembership({ config, consensus, host, clock, log, stack }: Foundation): void {
+function watchMembership({ config, consensus, host, clock, stack, ...base }: Foundation): void {
+  const log = base.log.child({ part: "members" });
+  stack.defer(keepMembers({ consensus, membership: consensus, votersMax: config["cluster.voters"], clock, log }));
+  stack.defer(keepVersion({ consensus, membership: consensus, clock, log }));
   stack.defer(
-    keepMembers({ consensus, membership: consensus, votersMax: config["cluster.voters"], clock, log: log.child({ part: "members" }) }),
+    keepPresence({
+      consensus,
+      membership: consensus,
+      ask: (witness, member) => askReach(host, witness.peerId, member.peerId, clock, log),
+      downAfterMs: config["cluster.downAfter"],
+      clock,
+      log,
+    }),
   );
-  stack.defer(keepVersion({ consensus, membership: consensus, clock, log: log.child({ part: "members" }) }));
   stack.defer(
     consensus.onApplied(({ command, outcome }) => {
       if (outcome.refused === undefined && command.type === "member.remove") host.membershipChanged();

@@ -1,9 +1,9 @@
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
-import type { PeerId } from "../core/peer.ts";
+import { type PeerId, parsePeerId } from "../core/peer.ts";
 import { Channel } from "../exchange/libp2p/channel.ts";
 import type { Host } from "../exchange/libp2p/host.ts";
-import { asFields, count } from "../exchange/libp2p/wire.ts";
+import { asFields } from "../exchange/libp2p/wire.ts";
 
 export const STATUS_PROTOCOL = "/roadstead/status/1.0.0";
 
@@ -18,35 +18,55 @@ export interface Vitals {
 const ANSWER_SIZE_MAX = 4 * 1024;
 /** A node that says nothing for so long is shown as not alive. */
 const PATIENCE_MS = 500;
+/** It tries for as long itself. */
+const WITNESS_PATIENCE_MS = 3 * PATIENCE_MS;
 
-export async function serveVitals(host: Host, clock: Clock, vitals: () => Vitals): Promise<void> {
+/** Answers members: with this node's vitals, or whether it reaches another member, tried at once. */
+export async function serveVitals(host: Host, clock: Clock, log: Log, vitals: () => Vitals): Promise<void> {
   await host.handle(STATUS_PROTOCOL, async (stream) => {
     const channel = new Channel(stream);
-    await channel.readFrame(ANSWER_SIZE_MAX);
-    await channel.writeFrame(vitals());
+    const { reach } = asFields((await channel.readFrame(ANSWER_SIZE_MAX)) ?? {});
+    const peer = typeof reach === "string" ? parsePeerId(reach) : undefined;
+    if (peer === undefined) await channel.writeFrame(vitals());
+    else await channel.writeFrame({ reached: (await askVitals(host, peer, clock, log)) !== undefined });
     await channel.end(clock);
   });
 }
 
 /** @returns undefined where the member does not answer in time: it is down, or cannot be reached from here */
 export async function askVitals(host: Host, peer: PeerId, clock: Clock, log: Log): Promise<Vitals | undefined> {
+  const fields = await ask(host, peer, {}, PATIENCE_MS, clock, log);
+  const { appliedIndex, blobs, bytes, cutOff } = fields ?? {};
+  if (typeof appliedIndex !== "number" || typeof blobs !== "number" || typeof bytes !== "number") return undefined;
+  return { appliedIndex, blobs, bytes, cutOff: cutOff === true };
+}
+
+/** Whether `witness` reaches `peer`. @returns undefined where the witness does not answer */
+export async function askReach(host: Host, witness: PeerId, peer: PeerId, clock: Clock, log: Log): Promise<boolean | undefined> {
+  const fields = await ask(host, witness, { reach: peer }, WITNESS_PATIENCE_MS, clock, log);
+  return typeof fields?.reached === "boolean" ? fields.reached : undefined;
+}
+
+async function ask(
+  host: Host,
+  peer: PeerId,
+  request: Readonly<Record<string, string>>,
+  patienceMs: number,
+  clock: Clock,
+  log: Log,
+): Promise<Readonly<Record<string, unknown>> | undefined> {
   const controller = new AbortController();
-  const cancel = clock.after(PATIENCE_MS, () => controller.abort(new DOMException("no answer in time", "TimeoutError")));
+  const cancel = clock.after(patienceMs, () => controller.abort(new DOMException("no answer in time", "TimeoutError")));
   let channel: Channel | undefined;
   try {
     channel = new Channel(await host.dial(peer, STATUS_PROTOCOL, controller.signal));
     channel.abortOn(controller.signal);
-    await channel.writeFrame({}); // who answers before it was asked speaks to a stream that nobody listens to yet
+    await channel.writeFrame(request); // who answers before it was asked speaks to a stream that nobody listens to yet
     const fields = asFields(await channel.readFrame(ANSWER_SIZE_MAX));
     await channel.end(clock);
-    return {
-      appliedIndex: count(fields, "appliedIndex"),
-      blobs: count(fields, "blobs"),
-      bytes: count(fields, "bytes"),
-      cutOff: fields.cutOff === true,
-    };
+    return fields;
   } catch (error) {
-    log.debug({ peer, error }, "a member did not answer with its vitals");
+    log.debug({ peer, error }, "a member did not answer for its status");
     channel?.abort(error instanceof Error ? error : new Error(String(error)));
     return undefined;
   } finally {
