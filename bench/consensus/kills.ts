@@ -1,5 +1,5 @@
 import { MeasuredCluster, type Member, until } from "./cluster.ts";
-import { smallCommand } from "./orders.ts";
+import { blobCommand } from "./orders.ts";
 
 export interface Kills {
   /** From the kill to the first commit that another member has answered, each. */
@@ -36,7 +36,7 @@ export async function killLeaders(folder: string, times: number): Promise<Kills>
     }
     for (const member of cluster.members) await member.ask({ do: "hush" });
     let lost = 0;
-    for (const member of cluster.members) lost += (await member.ask({ do: "missing", ids: acknowledged })).missing?.length ?? 0;
+    for (const member of cluster.members) lost += (await member.ask({ do: "missing", names: acknowledged })).missing?.length ?? 0;
     return { outagesMs, acknowledged: acknowledged.length, lost };
   } finally {
     await cluster.stop();
@@ -45,9 +45,10 @@ export async function killLeaders(folder: string, times: number): Promise<Kills>
 
 async function outage(cluster: MeasuredCluster, leader: Member, at: number): Promise<number> {
   const others = cluster.members.filter((member) => member !== leader);
+  const members = cluster.members.map(({ raftId }) => raftId);
   await leader.kill();
   const killed = performance.now();
-  await Promise.any(others.map((member, caller) => member.ask({ do: "propose", command: smallCommand(`k${at}`, caller, 0) })));
+  await Promise.any(others.map((member, caller) => member.ask({ do: "propose", command: blobCommand(`k${at}-${caller}`, members) })));
   return performance.now() - killed;
 }
 

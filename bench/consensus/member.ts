@@ -12,7 +12,7 @@ import { startHost } from "../../src/exchange/libp2p/host.ts";
 import { loadIdentity } from "../../src/exchange/libp2p/identity.ts";
 import type { Command, Outcome } from "../../src/metadata/commands.ts";
 import { Latencies } from "./latencies.ts";
-import { type Answer, type Peer, type Request, smallCommand, type Told } from "./orders.ts";
+import { type Answer, blobCommand, type Peer, type Request, smallCommand, type Told, tokenCommand } from "./orders.ts";
 
 const RETRY_MS = 20;
 const [folder = "", listen = "127.0.0.1:0"] = process.argv.slice(2);
@@ -76,17 +76,18 @@ async function isDone(command: Command): Promise<boolean> {
 }
 
 /** `callers` at once, each with its next command as soon as the one before it is answered. */
-async function load(name: string, callers: number, warmUpMs: number, measuredMs: number): Promise<Answer> {
+async function load(callers: number, warmUpMs: number, measuredMs: number): Promise<Answer> {
+  for (let caller = 0; caller < callers; caller += 1) await opened().propose(tokenCommand(caller)); // refused where it is there already
   const latencies = new Latencies();
   const begin = performance.now() + warmUpMs;
   const end = begin + measuredMs;
   const before = process.cpuUsage();
   let unanswered = 0;
   const call = async (caller: number): Promise<void> => {
-    for (let at = 0; ; at += 1) {
+    for (;;) {
       const started = performance.now();
       if (started >= end) return;
-      if (!(await isDone(smallCommand(name, caller, at)))) unanswered += 1;
+      if (!(await isDone(smallCommand(caller)))) unanswered += 1;
       else if (started >= begin && performance.now() < end) latencies.add(performance.now() - started);
     }
   };
@@ -100,8 +101,8 @@ async function stream(name: string, callers: number): Promise<void> {
   streaming = true;
   const call = async (caller: number): Promise<void> => {
     for (let at = 0; streaming; at += 1) {
-      const command = smallCommand(name, caller, at);
-      if (await isDone(command)) tell({ acknowledged: command.id });
+      const blob = `${name}-${caller}-${at}`;
+      if (await isDone(blobCommand(blob, opened().configuration().voters))) tell({ acknowledged: blob });
     }
   };
   await Promise.all(Array.from({ length: callers }, (_, caller) => call(caller)));
@@ -119,9 +120,9 @@ async function insist(command: Command): Promise<Outcome> {
   }
 }
 
-async function missing(ids: readonly string[]): Promise<Answer> {
+async function missing(names: readonly string[]): Promise<Answer> {
   if ((await opened().barrier()) !== "fresh") throw new Error("this member is cut off");
-  return { missing: ids.filter((id) => opened().catalog.joinToken(id) === undefined) };
+  return { missing: names.filter((name) => opened().catalog.blob(blobCommand(name, []).digest) === undefined) };
 }
 
 async function obey(request: Request): Promise<Answer> {
@@ -144,7 +145,7 @@ async function obey(request: Request): Promise<Answer> {
       return { status: { leads: role === "leader", voters, learners, appliedIndex, leader } };
     }
     case "load":
-      return load(request.name, request.callers, request.warmUpMs, request.measuredMs);
+      return load(request.callers, request.warmUpMs, request.measuredMs);
     case "stream":
       void stream(request.name, request.callers);
       return {};
@@ -152,7 +153,7 @@ async function obey(request: Request): Promise<Answer> {
       streaming = false;
       return {};
     case "missing":
-      return missing(request.ids);
+      return missing(request.names);
     case "stop":
       await driver?.close();
       await host.stop();

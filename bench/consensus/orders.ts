@@ -1,4 +1,8 @@
+import { createHash } from "node:crypto";
+import type { Digest } from "../../src/core/digest.ts";
 import type { PeerId, RaftId } from "../../src/core/peer.ts";
+import type { PieceHash } from "../../src/core/pieces.ts";
+import type { RepositoryName } from "../../src/core/reference.ts";
 import type { Command } from "../../src/metadata/commands.ts";
 import type { Summary } from "./latencies.ts";
 
@@ -14,10 +18,10 @@ export type Order =
   | { readonly do: "propose"; readonly command: Command }
   | { readonly do: "seat"; readonly raftId: RaftId; readonly as: "addLearner" | "addNode" }
   | { readonly do: "status" }
-  | { readonly do: "load"; readonly name: string; readonly callers: number; readonly warmUpMs: number; readonly measuredMs: number }
+  | { readonly do: "load"; readonly callers: number; readonly warmUpMs: number; readonly measuredMs: number }
   | { readonly do: "stream"; readonly name: string; readonly callers: number }
   | { readonly do: "hush" }
-  | { readonly do: "missing"; readonly ids: readonly string[] }
+  | { readonly do: "missing"; readonly names: readonly string[] }
   | { readonly do: "stop" };
 
 export type Request = Order & { readonly id: number };
@@ -46,11 +50,37 @@ export type Told =
   | { readonly id: number; readonly answer: Answer }
   | { readonly id: number; readonly error: string };
 
-/** So that the envelope of a `token.create` has 128 bytes. */
-const HASH_BYTES = 16;
+/** So that the envelope of a `token.revoke` has 128 bytes. */
+const ID_LENGTH = 54;
 
-/** A real command of the catalog that is accepted and writes one row: `token.create`, in an envelope of 128 bytes. */
-export function smallCommand(name: string, caller: number, at: number): Extract<Command, { type: "token.create" }> {
-  const id = `${name}-${String(caller).padStart(3, "0")}-${String(at).padStart(6, "0")}`;
-  return { type: "token.create", id, hash: new Uint8Array(HASH_BYTES), uses: 1, ttlMs: 60_000 };
+export function tokenId(caller: number): string {
+  return `t${caller}`.padEnd(ID_LENGTH, "-");
 }
+
+/** What `smallCommand` needs: a token a caller. */
+export function tokenCommand(caller: number): Command {
+  return { type: "token.create", id: tokenId(caller), hash: new Uint8Array(HASH_BYTES), uses: 1, ttlMs: DAY_MS };
+}
+
+/** A real command of the catalog, always accepted, in an envelope of 128 bytes: reads one row and writes it. */
+export function smallCommand(caller: number): Command {
+  return { type: "token.revoke", id: tokenId(caller) };
+}
+
+/** A command whose effect can be looked for: one more blob, with copies on all members. */
+export function blobCommand(name: string, members: readonly RaftId[]): Extract<Command, { type: "blob.commit" }> {
+  const hex = createHash("sha256").update(name).digest("hex");
+  return {
+    type: "blob.commit",
+    repository: "bench/kills" as RepositoryName,
+    digest: `sha256:${hex}` as Digest,
+    sizeBytes: 1,
+    root: hex as PieceHash,
+    copies: members,
+    deadline: Number.MAX_SAFE_INTEGER,
+    commitId: name,
+  };
+}
+
+const HASH_BYTES = 32;
+const DAY_MS = 86_400_000;

@@ -44,8 +44,7 @@ async function commits(folder: string, { callers, measuredMs, profile }: Consens
     const follower = cluster.members.find((member) => member !== leader);
     for (const [where, member] of [["leader", leader] as const, ["follower", follower] as const]) {
       if (member === undefined) continue;
-      for (const count of callers)
-        rows.push(row(`commits at the ${where}, callers: ${count}`, await load(member, where, count, measuredMs)));
+      for (const count of callers) rows.push(row(`commits at the ${where}, callers: ${count}`, await load(member, count, measuredMs)));
     }
   } finally {
     await cluster.stop();
@@ -53,9 +52,8 @@ async function commits(folder: string, { callers, measuredMs, profile }: Consens
   return rows;
 }
 
-async function load(member: Member, where: string, callers: number, measuredMs: number): Promise<Summary> {
-  const name = `${where[0]}${callers}`;
-  const { perSecond = 0, p50Ms = 0, p99Ms = 0 } = await member.ask({ do: "load", name, callers, warmUpMs: WARM_UP_MS, measuredMs });
+async function load(member: Member, callers: number, measuredMs: number): Promise<Summary> {
+  const { perSecond = 0, p50Ms = 0, p99Ms = 0 } = await member.ask({ do: "load", callers, warmUpMs: WARM_UP_MS, measuredMs });
   return { perSecond, p50Ms, p99Ms };
 }
 
