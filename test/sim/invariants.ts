@@ -163,7 +163,9 @@ export class Invariants {
       case "heartbeat":
       case "snapshot":
         this.leads(message.from, message.term);
-        if (message.type !== "snapshot") this.#announced(witness, message.commit, message.term);
+        if (message.type === "append") this.#announced(witness, message.commit, message.term);
+        // It tells of no more than its receiver is known to have, which may be less than the leader has committed.
+        else if (message.type === "heartbeat") this.#announced(witness, message.commit, undefined);
         break;
       case "voteReply":
         if (!message.rejected) this.#voted(witness, message.to, message.term);
@@ -226,7 +228,7 @@ export class Invariants {
   }
 
   /** A commit index that a leader tells of: a majority of each half of its configuration holds the entry on stable storage. */
-  #announced(witness: Witness, index: number, leaderTerm: number): void {
+  #announced(witness: Witness, index: number, leaderTerm: number | undefined): void {
     if (index <= this.#commitIndex) return;
     // The leader's own disk may be behind those of the others.
     const holder = [witness, ...this.#witnesses.values()].find(({ log }) => this.#isHeld(witness, index, log.termAt(index)));
@@ -237,7 +239,7 @@ export class Invariants {
     }
     // Raft paper, 5.4.2 and figure 8: what nobody knew to be committed before, it commits by an entry of its own term.
     const term = holder.log.termAt(index);
-    if (term !== leaderTerm && index > witness.committedBefore) {
+    if (leaderTerm !== undefined && term !== leaderTerm && index > witness.committedBefore) {
       this.#fail(
         "only entries of its own term are committed by counting",
         `node ${witness.id} of term ${leaderTerm} commits ${index} of ${term}`,
