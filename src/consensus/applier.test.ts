@@ -86,8 +86,9 @@ test("what waits together is one batch, and a later entry sees what an earlier o
 test("entries that an installed snapshot has overtaken are skipped, but the core is told of their configurations", async () => {
   const { applier, commands, told, until, failures } = fixture();
   await applier.exclusive(async () => {
-    async function* nothing() {}
-    await (await store.stage({ index: 10, term: 2, confState: CONF }, new Uint8Array(32), nothing())).commit();
+    const staging = await store.stage({ index: 10, term: 2, confState: CONF }, new Uint8Array(32));
+    await staging.finish();
+    await staging.commit();
   });
   const change: Entry = { index: 9, term: 2, type: "confChangeV2", data: new Uint8Array([1]) };
   applier.enqueue({ entries: [tick(8), change, tick(10), tick(11)], replies: [] });

@@ -7,7 +7,7 @@ import type { ConfState, SnapshotMeta } from "../raft/types.ts";
 import { type CatalogDatabases, type Database, type DatabaseView, type Operation, orderedIndex, type Storage } from "./database.ts";
 import { ConsensusError, type Fatal } from "./errors.ts";
 import { decodeLink, SealChain } from "./seal-chain.ts";
-import type { AppliedBatch, AppliedStore, StagedSnapshot, StoreSnapshot } from "./store.ts";
+import type { AppliedBatch, AppliedStore, Staging, StoreSnapshot } from "./store.ts";
 
 /** Catalog keys, seals and the meta record never collide: each has a first byte of its own. */
 const CATALOG = "c";
@@ -207,29 +207,19 @@ export class DurableCatalog implements AppliedStore {
   }
 
   /** It becomes current by a rename, so a crash at any point leaves the old content or the new one, whole. */
-  async stage(
-    snapshot: SnapshotMeta,
-    seal: Uint8Array,
-    parts: AsyncIterable<readonly (readonly [string, Uint8Array])[]>,
-  ): Promise<StagedSnapshot> {
+  async stage(snapshot: SnapshotMeta, seal: Uint8Array): Promise<Staging> {
     const { index, term, confState } = snapshot;
     const fresh = await this.#databases.begin();
     const chain = new SealChain(SEAL, sealBytes(this.#options), 0);
     const links = chain.append(index, seal, 0);
     const meta: Meta = { index, term, confState, checkpoint: chain.checkpoint, installed: index };
-    try {
-      for await (const part of parts) {
-        await fresh.batch(
-          part.map(([key, value]) => ({ type: "put" as const, key: CATALOG + key, value })),
-          { sync: false },
-        );
-      }
-      await fresh.batch([operation(META, encode(meta)), ...links.map((link) => operation(link.key, link.value))], { sync: true });
-    } catch (error) {
-      await this.#databases.discard(fresh);
-      throw error;
-    }
     return {
+      write: (rows) =>
+        fresh.batch(
+          rows.map(({ key, value }) => operation(CATALOG + key, value)),
+          { sync: false },
+        ),
+      finish: () => fresh.batch([operation(META, encode(meta)), ...links.map((link) => operation(link.key, link.value))], { sync: true }),
       commit: (switched) => this.#replace(fresh, { chain, meta, seal }, switched),
       discard: () => this.#databases.discard(fresh),
     };

@@ -30,7 +30,7 @@ export interface CatalogDatabases {
   readonly current: Database;
   /** An empty database beside the current one. */
   begin(): Promise<Database>;
-  /** Makes `fresh` the current one, durably, and drops the old one after `switched` has let go of it. */
+  /** Makes `fresh` the current one, durably, and drops the old one in the background after `switched` has let go of it. */
   commit(fresh: Database, switched: () => void): Promise<void>;
   discard(fresh: Database): Promise<void>;
   close(): Promise<void>;

@@ -243,11 +243,12 @@ export class Driver implements Consensus, Membership {
   }
 
   #makeSnapshots(): Snapshots {
-    const { self, store, transport, logger } = this.#options;
+    const { self, store, transport, clock, logger } = this.#options;
     return new Snapshots({
       self,
       store,
       transport,
+      clock,
       applier: this.#applier,
       log: logger,
       report: (to, status) => {

@@ -1,20 +1,21 @@
-import { decode, encode } from "../core/codec.ts";
-import { isAbortError } from "../core/errors.ts";
+import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { RaftId } from "../core/peer.ts";
-import { readSnapshot, snapshotChunks } from "../metadata/snapshot.ts";
 import type { SnapshotMessage } from "../raft/types.ts";
 import type { Applier } from "./applier.ts";
 import { ConsensusError } from "./errors.ts";
-import type { AppliedStore, StagedSnapshot } from "./store.ts";
+import { decodeHeader } from "./snapshot-header.ts";
+import { SnapshotReceiver } from "./snapshot-receiver.ts";
+import { SnapshotSender } from "./snapshot-sender.ts";
+import type { AppliedStore, Staging } from "./store.ts";
 import type { Transport } from "./transport.ts";
-import { decodeSnapshot, encodeSnapshot } from "./wire.ts";
 
 export interface SnapshotsOptions {
   readonly self: RaftId;
   readonly store: AppliedStore;
   readonly applier: Applier;
   readonly transport: Transport;
+  readonly clock: Clock;
   readonly log: Log;
   readonly report: (to: RaftId, status: "finish" | "failure") => void;
   /** The content is in place: the message may go to the core. */
@@ -22,113 +23,85 @@ export interface SnapshotsOptions {
   readonly installed: () => void;
 }
 
+/** Of a stream that the core knows nothing of: whoever sends it need not lead. */
+const REQUESTED_TERM = 0;
+
 /**
  * The core's snapshot messages carry a handle; the content goes on a stream of its own. What is sent is the newest applied
- * state, which is at or beyond the handle; the message is made to say so.
+ * state, or the one of a stream that was cut; the message is made to say so.
  */
 export class Snapshots {
   readonly #options: SnapshotsOptions;
-  /** Streams that run, with the index of what they send: the log after it must stay. */
-  readonly #sending = new Map<RaftId, number>();
-  readonly #stopping = new AbortController();
-  #receiving = false;
+  readonly #sender: SnapshotSender;
+  readonly #receiver: SnapshotReceiver;
+  #stopped = false;
 
   constructor(options: SnapshotsOptions) {
+    const { self, store, log } = options;
     this.#options = options;
+    this.#sender = new SnapshotSender(options);
+    this.#receiver = new SnapshotReceiver({
+      self,
+      store,
+      log,
+      wants: (index) => index > store.appliedIndex,
+      install: (staging, index) => this.#install(staging, index),
+    });
   }
 
   /** The lowest index that a running stream will leave its receiver at. */
   get keepFrom(): number {
-    return Math.min(Number.POSITIVE_INFINITY, ...this.#sending.values());
+    return this.#sender.keepFrom;
   }
 
   send(message: SnapshotMessage): void {
-    if (this.#sending.has(message.to)) return;
-    void this.#stream(message);
+    this.#sender.send(message);
   }
 
   /** @throws ConsensusError transfer, SnapshotError */
-  async receive(from: RaftId, header: Uint8Array, chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-    const { message, seal } = decodeHeader(header);
-    const { store, self, log } = this.#options;
-    if (message.from !== from || message.to !== self) {
-      throw new ConsensusError("transfer", `A snapshot from ${from} says that it goes from ${message.from} to ${message.to}.`);
-    }
-    const { meta } = message.snapshot;
-    if (this.#receiving) throw new ConsensusError("transfer", "A snapshot is being received already.");
-    this.#receiving = true;
-    try {
-      if (meta.index > store.appliedIndex) {
-        log.info({ from, index: meta.index }, "receiving a snapshot of the catalog");
-        await this.#install(await store.stage(meta, seal, rowsOf(chunks, this.#stopping.signal)), meta.index);
-      }
-    } finally {
-      this.#receiving = false;
-    }
-    if (!this.#stopping.signal.aborted) this.#options.step(message);
-    return new Uint8Array(0);
+  async receive(from: RaftId, bytes: Uint8Array, chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+    const header = decodeHeader(bytes);
+    if (header.kind === "request") return this.#requested(from, header.atLeast);
+    // Only the leader's may go to the core: what was asked for before this node began has come too late.
+    if (header.message.term === REQUESTED_TERM) throw new ConsensusError("transfer", "This node has not asked for a snapshot.");
+    const answer = await this.#receiver.take(from, header, chunks);
+    const { index } = header.message.snapshot.meta;
+    // An offer of what is here already is all that the core waits for.
+    if (!this.#stopped && index <= this.#options.store.appliedIndex) this.#options.step(header.message);
+    return answer;
   }
 
   stop(): void {
-    this.#stopping.abort();
+    this.#stopped = true;
+    this.#sender.stop();
+    void this.#receiver.stop().catch(() => undefined); // what is left of it goes at the next open
+  }
+
+  /** A member whose catalog was damaged asks for this one's; any state that was applied is committed, so any member's will do. */
+  #requested(from: RaftId, atLeast: number): Uint8Array {
+    const { self, store } = this.#options;
+    const { appliedIndex: index, appliedTerm, confState } = store;
+    if (index < atLeast || confState.voters.length === 0)
+      throw new ConsensusError("transfer", `The catalog of ${self} is at entry ${index}; at least ${atLeast} is needed.`, { index });
+    const meta = { index, term: appliedTerm, confState };
+    this.send({ type: "snapshot", from: self, to: from, term: REQUESTED_TERM, snapshot: { meta, data: new Uint8Array(0) } });
+    return new Uint8Array(0);
   }
 
   /** What the log brought meanwhile may be ahead of the snapshot: then it is not needed any more. */
-  async #install(staged: StagedSnapshot, index: number): Promise<void> {
+  async #install(staging: Staging, index: number): Promise<void> {
     const { applier, store, log, installed } = this.#options;
     await applier.exclusive(async () => {
-      if (index <= store.appliedIndex || this.#stopping.signal.aborted) {
-        await staged.discard();
+      if (index <= store.appliedIndex || this.#stopped) {
+        await staging.discard();
         return;
       }
       // At once, not when all of it is done: a read that is answered by the new applied index must find the new content.
-      await staged.commit(installed);
+      await staging.commit(() => {
+        this.#sender.replaced();
+        installed();
+      });
       log.info({ index }, "a snapshot of the catalog was installed");
     });
   }
-
-  async #stream(message: SnapshotMessage): Promise<void> {
-    const { to } = message;
-    const { store, transport, log, report } = this.#options;
-    const snapshot = store.snapshot();
-    this.#sending.set(to, snapshot.meta.index);
-    let status: "finish" | "failure" = "failure";
-    try {
-      const sent: SnapshotMessage = { ...message, snapshot: { meta: snapshot.meta, data: message.snapshot.data } };
-      log.info({ to, index: snapshot.meta.index }, "sending a snapshot of the catalog");
-      await transport.sendSnapshot(to, encodeHeader(sent, snapshot.seal), snapshotChunks(snapshot), this.#stopping.signal);
-      status = "finish";
-    } catch (error) {
-      if (!isAbortError(error)) log.warn({ to, error: String(error) }, "a snapshot did not arrive; it is tried again");
-    } finally {
-      this.#sending.delete(to);
-      await snapshot.close().catch(() => undefined);
-    }
-    if (!this.#stopping.signal.aborted) report(to, status);
-  }
-}
-
-async function* rowsOf(chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<readonly (readonly [string, Uint8Array])[]> {
-  for await (const batch of readSnapshot(chunks)) {
-    signal.throwIfAborted();
-    yield batch.flatMap(({ key, value }) => (value === undefined ? [] : [[key, value] as const]));
-  }
-}
-
-function encodeHeader(message: SnapshotMessage, seal: Uint8Array): Uint8Array {
-  return encode([message.from, message.to, message.term, seal, ...encodeSnapshot(message.snapshot)]);
-}
-
-function decodeHeader(header: Uint8Array): { message: SnapshotMessage; seal: Uint8Array } {
-  const fields = decode(header);
-  if (!Array.isArray(fields)) throw new ConsensusError("transfer", "The header of a snapshot is none.");
-  const [from, to, term, seal, ...rest] = fields as unknown[];
-  if (![from, to, term].every(Number.isSafeInteger) || !(seal instanceof Uint8Array)) {
-    throw new ConsensusError("transfer", "The header of a snapshot is none.");
-  }
-  const snapshot = decodeSnapshot(rest);
-  return {
-    message: { type: "snapshot", from: from as number, to: to as number, term: term as number, snapshot },
-    seal: new Uint8Array(seal),
-  };
 }

@@ -17,10 +17,13 @@ export interface StoreSnapshot extends CatalogStore {
   close(): Promise<void>;
 }
 
-/** A snapshot that is whole and durable, and not in use yet. */
-export interface StagedSnapshot {
+/** A snapshot on its way in, beside what is in use. */
+export interface Staging {
+  write(rows: readonly Change[]): Promise<void>;
+  /** All of it has been written: makes it durable. */
+  finish(): Promise<void>;
   /**
-   * Puts it in place of everything; durable on return. Nothing may be applied meanwhile.
+   * After `finish`: puts it in place of everything; durable on return. Nothing may be applied meanwhile.
    * @param switched called in the turn in which the store begins to answer with it: whoever keeps what it said before must forget that
    */
   commit(switched?: () => void): Promise<void>;
@@ -43,15 +46,8 @@ export interface AppliedStore extends CatalogStore {
   /** Called for each entry of a batch that was written, with the seal as of it. */
   onSeal(listener: (index: number, seal: Uint8Array) => void): () => void;
   snapshot(): StoreSnapshot;
-  /**
-   * Writes a snapshot's content beside what is there, which stays in use and may go on being applied to.
-   * @throws what the parts throw, and then nothing is left of it
-   */
-  stage(
-    meta: SnapshotMeta,
-    seal: Uint8Array,
-    parts: AsyncIterable<readonly (readonly [key: string, value: Uint8Array])[]>,
-  ): Promise<StagedSnapshot>;
+  /** Begins to take a snapshot in; what is there stays in use and may go on being applied to. One at a time: end the one before first. */
+  stage(meta: SnapshotMeta, seal: Uint8Array): Promise<Staging>;
   close(): Promise<void>;
 }
 

@@ -9,7 +9,7 @@ import { MemoryStore } from "./memory-store.ts";
 import { DRAWS, makeLog, type RandomLog, REPOSITORIES, SMALL_POLICY } from "./random-log.ts";
 import type { CatalogTime } from "./records.ts";
 import { LINK } from "./rows.ts";
-import { readSnapshot, snapshotChunks } from "./snapshot.ts";
+import { SnapshotReader, SnapshotWriter } from "./snapshot.ts";
 import { createCatalog } from "./store-catalog.ts";
 
 const RUNS = { numRuns: 80, seed: 7 };
@@ -36,7 +36,7 @@ function dump(store: MemoryStore, without: RegExp = /^$/): string {
 
 async function restored(store: MemoryStore): Promise<MemoryStore> {
   const copy = new MemoryStore();
-  for await (const changes of readSnapshot(snapshotChunks(store))) copy.write(changes);
+  for await (const changes of new SnapshotReader().read(new SnapshotWriter(store).chunks())) copy.write(changes);
   return copy;
 }
 

@@ -22,6 +22,7 @@ export async function openCatalogFolder(folder: string): Promise<CatalogDatabase
   }
   let database = await openDatabase(join(folder, name), OPTIONS);
   let begun: LevelDatabase | undefined;
+  let dropping: Promise<void> = Promise.resolve();
   // Only now: the lock of the current database says that no other process is at work here.
   for (const entry of await readdir(folder)) {
     if (entry.startsWith(PREFIX) && entry !== name) await rm(join(folder, entry), { recursive: true, force: true });
@@ -33,6 +34,7 @@ export async function openCatalogFolder(folder: string): Promise<CatalogDatabase
     async begin() {
       const next = Number(name?.slice(PREFIX.length)) + 1;
       const path = join(folder, `${PREFIX}${next}`);
+      await dropping;
       await rm(path, { recursive: true, force: true });
       begun = await openDatabase(path, OPTIONS);
       return begun;
@@ -48,8 +50,8 @@ export async function openCatalogFolder(folder: string): Promise<CatalogDatabase
       begun = undefined;
       name = freshName;
       switched();
-      await old.close();
-      await rm(join(folder, oldName), { recursive: true, force: true });
+      // Nobody waits for that: applying goes on meanwhile. What a crash leaves of it goes at the next open.
+      dropping = drop(old, join(folder, oldName), dropping);
     },
     async discard(fresh) {
       if (begun === undefined || fresh !== begun) return;
@@ -58,8 +60,18 @@ export async function openCatalogFolder(folder: string): Promise<CatalogDatabase
       await fresh.close();
       await rm(path, { recursive: true, force: true });
     },
-    close: () => database.close(),
+    async close() {
+      await dropping;
+      await database.close();
+    },
   };
+}
+
+/** What cannot be removed now is removed at the next open. */
+async function drop(database: LevelDatabase, path: string, before: Promise<void>): Promise<void> {
+  await before;
+  await database.close().catch(() => undefined);
+  await rm(path, { recursive: true, force: true }).catch(() => undefined);
 }
 
 function currentMissing(folder: string): ConsensusError {

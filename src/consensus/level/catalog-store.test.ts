@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { systemClock } from "../../core/clock.ts";
-import type { ConfState } from "../../raft/types.ts";
+import type { ConfState, SnapshotMeta } from "../../raft/types.ts";
 import { DurableCatalog } from "../catalog-store.ts";
 import { orderedIndex } from "../database.ts";
 import { openDatabase } from "./level-database.ts";
@@ -188,18 +188,21 @@ test("a snapshot reads one state while applying goes on", async () => {
   await store.close();
 });
 
-async function* parts(...entries: [string, string][]) {
-  for (const [key, value] of entries) yield [[key, bytes(value)] as const];
+async function staged(store: DurableCatalog, meta: SnapshotMeta, seal: Uint8Array, rows: Record<string, string>) {
+  const staging = await store.stage(meta, seal);
+  await staging.write(Object.entries(rows).map(([key, value]) => ({ key, value: bytes(value) })));
+  await staging.finish();
+  return staging;
 }
 
 test("an installed snapshot replaces everything, and applying goes on from it", async () => {
   const store = await open();
   await put(store, 2, { old: "1" });
   const meta = { index: 50, term: 4, confState: { ...ONE, voters: [1, 2] } };
-  const staged = await store.stage(meta, Buffer.alloc(32, 7), parts(["new", "2"]));
+  const staging = await staged(store, meta, Buffer.alloc(32, 7), { new: "2" });
   await put(store, 3, { meanwhile: "1" });
   expect(await everything(store)).toEqual(["meanwhile=1", "old=1"]);
-  await staged.commit();
+  await staging.commit();
   expect([store.appliedIndex, store.syncedIndex, await everything(store), store.get("old")]).toEqual([50, 50, ["new=2"], undefined]);
   await put(store, 51, { more: "3" });
   await store.close();
@@ -209,14 +212,12 @@ test("an installed snapshot replaces everything, and applying goes on from it", 
   await again.close();
 });
 
-test("an install that fails in the middle leaves the old state whole", async () => {
+test("an install that is given up in the middle leaves the old state whole", async () => {
   const store = await open();
   await put(store, 2, { old: "1" });
-  async function* torn() {
-    yield [["new", bytes("2")] as const];
-    throw new Error("the stream broke");
-  }
-  await expect(store.stage({ index: 50, term: 4, confState: ONE }, new Uint8Array(32), torn())).rejects.toThrow("the stream broke");
+  const staging = await store.stage({ index: 50, term: 4, confState: ONE }, new Uint8Array(32));
+  await staging.write([{ key: "new", value: bytes("2") }]);
+  await staging.discard();
   expect([store.appliedIndex, await everything(store)]).toEqual([2, ["old=1"]]);
   await put(store, 3, { more: "1" });
   await store.close();
@@ -237,7 +238,7 @@ test("what a crash left of an install is dropped at open", async () => {
 test("a snapshot that was staged and not put in place is gone after a restart, as by a crash", async () => {
   const store = await open();
   await put(store, 2, { old: "1" });
-  await store.stage({ index: 50, term: 4, confState: ONE }, new Uint8Array(32), parts(["new", "2"]));
+  await staged(store, { index: 50, term: 4, confState: ONE }, new Uint8Array(32), { new: "2" });
   await store.close();
   const again = await open();
   expect([again.appliedIndex, again.installedIndex, await everything(again)]).toEqual([2, 0, ["old=1"]]);

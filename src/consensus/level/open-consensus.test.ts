@@ -26,10 +26,6 @@ async function stopped(): Promise<{ applied: number; conf: ConfState }> {
   return { applied, conf };
 }
 
-async function* rows(...entries: [string, string][]) {
-  for (const [key, value] of entries) yield [[key, Buffer.from(value)] as const];
-}
-
 test("a folder in use is refused with a code and the folder's name", async () => {
   cluster = await MemoryCluster.create(1);
   await expect(cluster.open(1, [1])).rejects.toMatchObject({
@@ -41,8 +37,10 @@ test("a folder in use is refused with a code and the folder's name", async () =>
 test("a snapshot that was put in place before the log was told is taken up after the crash", async () => {
   const { conf } = await stopped();
   const store = await openStore();
-  const staged = await store.stage({ index: 500, term: 9, confState: conf }, Buffer.alloc(32, 1), rows(["k", "v"]));
-  await staged.commit();
+  const staging = await store.stage({ index: 500, term: 9, confState: conf }, Buffer.alloc(32, 1));
+  await staging.write([{ key: "k", value: Buffer.from("v") }]);
+  await staging.finish();
+  await staging.commit();
   await store.close();
   const node = await cluster.open(1, [1]);
   await cluster.leader();

@@ -3,17 +3,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { systemClock } from "../../core/clock.ts";
-import { encode } from "../../core/codec.ts";
 import { silentLog } from "../../core/log.ts";
 import { MemoryStore } from "../../metadata/memory-store.ts";
-import { snapshotChunks } from "../../metadata/snapshot.ts";
+import { SnapshotWriter } from "../../metadata/snapshot.ts";
 import type { ConfState } from "../../raft/types.ts";
 import { Applier } from "../applier.ts";
 import { DurableCatalog } from "../catalog-store.ts";
 import type { CatalogDatabases, Storage } from "../database.ts";
 import { MemoryNetwork } from "../memory-transport.ts";
+import { encodeHeader } from "../snapshot-header.ts";
 import { Snapshots } from "../snapshots.ts";
-import { encodeSnapshot } from "../wire.ts";
 import { levelStorage } from "./level-storage.ts";
 
 const CONF: ConfState = { voters: [1, 2], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
@@ -69,14 +68,16 @@ test("G2: when the applied index is that of an installed snapshot, its readers h
       random: { float: () => 0, bytes: (count) => new Uint8Array(count) },
       delayMsMax: 0,
     }).transport(1),
+    clock: systemClock,
     log: silentLog,
     report: () => undefined,
     step: () => undefined,
     installed: () => told.push(store.appliedIndex),
   });
   const meta = { index: 40, term: 3, confState: CONF };
-  const header = encode([2, 1, 3, new Uint8Array(32), ...encodeSnapshot({ meta, data: new Uint8Array(0) })]);
-  await snapshots.receive(2, header, snapshotChunks(new MemoryStore([["k", Buffer.from("v")]])));
+  const message = { type: "snapshot", from: 2, to: 1, term: 3, snapshot: { meta, data: new Uint8Array(0) } } as const;
+  const header = encodeHeader({ kind: "content", message, seal: new Uint8Array(32), after: "" });
+  await snapshots.receive(2, header, new SnapshotWriter(new MemoryStore([["k", Buffer.from("v")]])).chunks());
   expect(at).toEqual([{ index: 40, told: [40] }]);
   expect(told).toEqual([40]);
   await store.close();

@@ -205,8 +205,8 @@ export const REQUIRED: readonly Bug[] = [
     edits: [
       {
         file: "src/metadata/snapshot.ts",
-        find: "for await (const [key, value] of rows(store)) {",
-        replace: "for await (const [key, value] of rows(store)) {\n    if (/^(?:sessions?|outcome)(?:[/]|$)/.test(key)) continue;",
+        find: "for await (const [key, value] of this.#rows(after)) {",
+        replace: "for await (const [key, value] of this.#rows(after)) {\n    if (/^(?:sessions?|outcome)(?:[/]|$)/.test(key)) continue;",
       },
     ],
   },
