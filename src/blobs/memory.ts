@@ -302,5 +302,5 @@ class MemoryUploads implements Uploads {
 }
 
 function statusOf(id: string, session: Session): UploadStatus {
-  return { ...session.binding, id, offset: session.offset, digest: session.digest };
+  return { ...session.binding, id, offset: session.offset, finished: session.finished, digest: session.digest };
 }

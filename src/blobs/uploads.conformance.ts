@@ -51,7 +51,7 @@ function wholeUploads(start: Start): void {
         for (let cut = 1; cut < cuts.length; cut += 1) {
           const part = bytes.subarray(cuts[cut - 1], cuts[cut]);
           const status = await uploads.append("u1", { offset: cuts[cut - 1]!, sizeBytes: part.byteLength, last }, bodyOf(part), never);
-          expect(status).toEqual({ ...BINDING, id: "u1", offset: cuts[cut], digest: undefined });
+          expect(status).toEqual({ ...BINDING, id: "u1", offset: cuts[cut], finished: false, digest: undefined });
         }
         const facts = factsOf(bytes, "sha256");
         expect(await uploads.finish("u1", facts.digest, "c1", never)).toEqual(facts);

@@ -51,6 +51,8 @@ export interface UploadStatus extends UploadBinding {
   readonly id: string;
   /** Bytes held. */
   readonly offset: number;
+  /** Its bytes are whole and were pinned: it takes no more, also after a restart. */
+  readonly finished: boolean;
   /** Set once the session is complete. */
   readonly digest: Digest | undefined;
 }

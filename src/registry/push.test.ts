@@ -2,6 +2,7 @@ import { afterEach, expect, test } from "vitest";
 import { ANYONE, body, collect, holdReceives, NEVER, pushBlob, TestCluster, type TestNode } from "../../test/registry/cluster.ts";
 import { digestOf } from "../core/digest.ts";
 import type { RepositoryName } from "../core/reference.ts";
+import { parseUploadId } from "./upload-id.ts";
 
 const REPOSITORY = "team/app" as RepositoryName;
 const BYTES = Buffer.from("the bytes of a layer");
@@ -114,6 +115,20 @@ test("a client that leaves while its blob is spread may send the PUT again: the 
   release();
   await again;
   expect(shared.catalog.blob(DIGEST)?.copies).toEqual([a.raftId, b.raftId]);
+  expect(a.consensus.proposed.filter(({ type }) => type === "blob.commit")).toHaveLength(1);
+});
+
+test("a PUT that a restart of the owner cut off after its bytes were pinned is sent again, whole: its commit follows, through any node", async () => {
+  const { nodes, shared } = await start({ nodes: 2 });
+  const [a, b] = nodes as [TestNode, TestNode];
+  const { id } = await a.registry.startUpload(ANYONE, REPOSITORY, "sha256", NEVER);
+  const { local } = parseUploadId(id);
+  await a.uploads.append(local, { last: true }, body(BYTES), NEVER);
+  await a.uploads.finish(local, DIGEST, a.repair.newCommit(BYTES.byteLength).commitId, NEVER); // as far as the owner came
+  const chunk = { repository: REPOSITORY, id, digest: DIGEST };
+  const again = [a, b].map(({ registry }) => registry.finishUpload(ANYONE, { ...chunk, body: body(BYTES) }, NEVER));
+  expect(await Promise.all(again)).toEqual([{ digest: DIGEST }, { digest: DIGEST }]);
+  expect(shared.catalog.link(REPOSITORY, DIGEST)).toBeDefined();
   expect(a.consensus.proposed.filter(({ type }) => type === "blob.commit")).toHaveLength(1);
 });
 

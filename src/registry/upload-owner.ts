@@ -65,20 +65,22 @@ export class UploadOwner {
   }
 
   /**
-   * A PUT that is sent again joins the one at work, goes on with one that failed, or is told again what was answered. The commit belongs to the session:
+   * A PUT that is sent again joins the one at work, goes on with one that failed or that a restart of this node cut off (its bytes are pinned: they are not
+   * taken again, and the digest decides), or is told again what was answered. The commit belongs to the session:
    * it goes on when its client has left, who may be about to send the PUT again.
    */
   async finish(caller: Caller, chunk: OwnChunk, digest: Digest, signal: AbortSignal): Promise<void> {
     const status = await this.#bound(caller, chunk.repository, chunk.local);
     const known = this.#finishing.get(chunk.local);
-    if (status.digest !== undefined || known !== undefined) {
+    if (status.finished || known !== undefined) {
       assertSameDigest(status.digest ?? known?.digest ?? digest, digest);
       await drain(chunk.body, signal);
       if (status.digest !== undefined) return;
     }
-    if (known?.work !== undefined) return untilAborted(known.work, signal);
+    const running = this.#finishing.get(chunk.local)?.work; // asked again: another PUT may have begun while this body was read
+    if (running !== undefined) return untilAborted(running, signal);
     let sizeBytes = status.offset;
-    if (known === undefined) {
+    if (known === undefined && !status.finished) {
       assertWritable(this.#context.consensus);
       const body = this.#leases.watch(chunk.repository, chunk.body);
       sizeBytes = (await this.#context.uploads.append(chunk.local, { ...partOf(chunk), last: true }, body, signal)).offset;

@@ -23,8 +23,8 @@ export interface ReadDoor {
 let running = 0;
 
 function bufferSize(): number {
-  if (running <= 10) return MIB;
-  return running <= 64 ? MIB / 4 : MIB / 16;
+  if (running <= 4) return MIB;
+  return running <= 32 ? MIB / 4 : MIB / 16;
 }
 
 /** One chunk that is in memory already, without the turns of a generator. */

@@ -29,7 +29,7 @@ test("an upload goes on after a restart from what was fsynced, with the same dig
     await first.uploads.create(id, { ...BINDING, algorithm });
     await first.uploads.append(id, {}, bodyOf(bytes.subarray(0, 600_000)), never);
     const second = await startNode(root, worker);
-    expect(await second.uploads.status(id)).toEqual({ ...BINDING, algorithm, id, offset: 600_000, digest: undefined });
+    expect(await second.uploads.status(id)).toEqual({ ...BINDING, algorithm, id, offset: 600_000, finished: false, digest: undefined });
     await second.uploads.append(id, { offset: 600_000 }, bodyOf(bytes.subarray(600_000)), never);
     const third = await startNode(root, worker);
     expect(await third.uploads.finish(id, digestOf(bytes, algorithm), "c1", never)).toEqual(factsOf(bytes, algorithm));
@@ -97,6 +97,23 @@ test("an upload that was finished before a restart takes no more bytes: its file
   expect(await uploads.finish("u1", digest, "c2", never)).toEqual(factsOf(bytes, "sha256"));
   expect((await collect(store.open(digest, { start: 0, end: 200_000 }, never))).equals(bytes)).toBe(true);
 });
+
+for (const sizeBytes of [0, 20_000, 200_000]) {
+  test(`a last chunk of ${sizeBytes} bytes that was pinned before a restart is held whole, and finished again`, async () => {
+    const root = await testRoot();
+    const bytes = sampleBytes(150_000 + sizeBytes, 4);
+    const first = sizeBytes === 0 ? 0 : 150_000;
+    const whole = bytes.subarray(150_000 - first);
+    const before = await startNode(root, worker);
+    await before.uploads.create("u1", BINDING);
+    await before.uploads.append("u1", {}, bodyOf(whole.subarray(0, first)), never);
+    await before.uploads.append("u1", { last: true }, bodyOf(whole.subarray(first)), never);
+    await before.uploads.finish("u1", digestOf(whole), "c1", never);
+    const { uploads } = await startNode(root, worker);
+    expect(await uploads.status("u1")).toMatchObject({ offset: whole.byteLength, finished: true, digest: undefined });
+    expect(await uploads.finish("u1", digestOf(whole), "c2", never)).toEqual(factsOf(whole, "sha256"));
+  });
+}
 
 test("a digest that does not match leaves no file", async () => {
   const root = await testRoot();

@@ -52,12 +52,12 @@ export class UploadSession {
     this.#journalLength = state.length;
     this.#hasDurableName = found !== undefined;
     this.#hasData = found !== undefined;
-    this.#finished = (found?.links ?? 0) > 1;
+    this.#finished = state.digest !== undefined || (found?.links ?? 0) > 1;
     this.usedMs = store.clock.monotonicMs();
   }
 
   status(): UploadStatus {
-    return { ...this.binding, id: this.id, offset: this.offset, digest: this.digest };
+    return { ...this.binding, id: this.id, offset: this.offset, finished: this.#finished, digest: this.digest };
   }
 
   async append(chunk: UploadAppend, source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<UploadStatus> {

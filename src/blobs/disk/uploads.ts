@@ -83,7 +83,7 @@ class DiskUploads implements Uploads {
       const state = await readJournal(this.#fs, paths.journal);
       if (state === undefined) return undefined; // nothing was promised of it
       const held = state.digest === undefined ? await this.#cutTail(paths.data, state.offset) : undefined;
-      const offset = state.digest === undefined ? Math.min(state.offset, held?.sizeBytes ?? 0) : state.offset;
+      const offset = state.digest === undefined ? heldOffset(state.offset, held) : state.offset;
       const session = new UploadSession(this.#store, id, paths, { ...state, offset }, held);
       if (session.digest === undefined) this.#sessions.set(id, session); // a complete one is only remembered: on the disk
       return session;
@@ -208,4 +208,10 @@ class DiskUploads implements Uploads {
     await this.#fs.unlink(paths.journal).catch(() => undefined);
     return true;
   }
+}
+
+/** A file that has a pin is whole, though a last chunk wrote no line of the journal. */
+function heldOffset(durable: number, held: { readonly sizeBytes: number; readonly links: number } | undefined): number {
+  if (held === undefined) return 0;
+  return held.links > 1 ? held.sizeBytes : Math.min(durable, held.sizeBytes);
 }
