@@ -224,10 +224,10 @@ function sharingTests({ exchangeOf, blobsOf, hold, fetchAll }: Ground): void {
     const bytes = sample(7 * PIECE_SIZE_BYTES);
     const wanted = await hold(bytes, [1]);
     const slow = exchangeOf(0).fetch(wanted, { start: 0, end: wanted.sizeBytes }, never)[Symbol.asyncIterator]();
-    const first = await slow.next();
+    const begin = Buffer.from((await slow.next()).value!); // a copy: a chunk is not valid for long
     expect((await fetchAll(wanted)).equals(bytes)).toBe(true);
     const rest = await collect({ [Symbol.asyncIterator]: () => slow });
-    expect(Buffer.concat([first.value!, rest]).equals(bytes)).toBe(true);
+    expect(Buffer.concat([begin, rest]).equals(bytes)).toBe(true);
     expect(blobsOf(1).servedBytes).toBe(bytes.byteLength);
   });
 
@@ -237,11 +237,11 @@ function sharingTests({ exchangeOf, blobsOf, hold, fetchAll }: Ground): void {
     const leaving = new AbortController();
     const gone = fetchAll(wanted, leaving.signal);
     const staying = exchangeOf(0).fetch(wanted, { start: 0, end: wanted.sizeBytes }, never)[Symbol.asyncIterator]();
-    const first = await staying.next();
+    const begin = Buffer.from((await staying.next()).value!); // a copy: a chunk is not valid for long
     leaving.abort();
     await expect(gone).rejects.toMatchObject({ name: "AbortError" });
     const rest = await collect({ [Symbol.asyncIterator]: () => staying });
-    expect(Buffer.concat([first.value!, rest]).equals(bytes)).toBe(true);
+    expect(Buffer.concat([begin, rest]).equals(bytes)).toBe(true);
   });
 
   test("a fetch that its only reader has left keeps nothing, and the next one begins anew", async () => {
