@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../core/clock.ts";
 import { decode, encode } from "../core/codec.ts";
+import { sha256 } from "../core/sha256.ts";
 import type { Change } from "../metadata/view.ts";
 import type { ConfState, SnapshotMeta } from "../raft/types.ts";
 import { type CatalogDatabases, type Database, type DatabaseView, type Operation, orderedIndex, type Storage } from "./database.ts";
@@ -336,20 +336,19 @@ function operation(key: string, value: Uint8Array | undefined): Operation {
 
 /** The seal after an entry: SHA-256 of the seal before it, the index, and each change with its lengths. */
 export function nextSeal(previous: Uint8Array, index: number, changes: readonly Change[]): Uint8Array {
-  const hash = createHash("sha256").update(previous);
-  const head = Buffer.alloc(8);
+  const head = Buffer.allocUnsafe(8);
   head.writeBigUInt64BE(BigInt(index));
-  hash.update(head);
-  for (const change of changes) {
-    const key = Buffer.from(change.key);
-    const lengths = Buffer.alloc(9);
-    lengths.writeUInt32BE(key.byteLength);
-    lengths.writeUInt8(change.value === undefined ? 0 : 1, 4);
-    lengths.writeUInt32BE(change.value?.byteLength ?? 0, 5);
-    hash.update(lengths).update(key);
-    if (change.value !== undefined) hash.update(change.value);
+  const parts: Uint8Array[] = [previous, head];
+  for (const { key, value } of changes) {
+    const name = Buffer.from(key);
+    const lengths = Buffer.allocUnsafe(9);
+    lengths.writeUInt32BE(name.byteLength, 0);
+    lengths.writeUInt8(value === undefined ? 0 : 1, 4);
+    lengths.writeUInt32BE(value?.byteLength ?? 0, 5);
+    parts.push(lengths, name);
+    if (value !== undefined) parts.push(value);
   }
-  return hash.digest();
+  return sha256(parts);
 }
 
 async function scanCatalog(database: DatabaseView, prefix: string, after: string, limit: number): Promise<[string, Uint8Array][]> {

@@ -39,6 +39,7 @@ interface Pending {
   readonly cleanUp: () => void;
   /** Set when it is admitted. */
   key: string;
+  session: number;
   sequence: number;
   envelope: Uint8Array | undefined;
   /** 0: to be sent as soon as there is a leader. */
@@ -93,6 +94,7 @@ export class Proposals {
         reject,
         cleanUp: () => signal?.removeEventListener("abort", abort),
         key: "",
+        session: 0,
         sequence: 0,
         envelope: undefined,
         resendAt: 0,
@@ -144,7 +146,7 @@ export class Proposals {
     for (const { session, sequence, outcome } of commands) {
       const pending = this.#pending.get(`${session}:${sequence}`);
       if (pending === undefined) continue;
-      if (outcome.refused === "session" && pending.key === `${this.#session}:${pending.sequence}`) this.#sessionEnded();
+      if (outcome.refused === "session" && pending.session === this.#session) this.#sessionEnded();
       if (outcome.refused === "session") this.#settle(pending, () => pending.reject(sessionError()));
       else this.#settle(pending, () => pending.resolve(outcome));
     }
@@ -190,6 +192,7 @@ export class Proposals {
       return false;
     }
     if (!sessionless) this.#sequence += 1;
+    pending.session = session;
     pending.key = `${session}:${pending.sequence}`;
     this.#pending.set(pending.key, pending);
     this.#pendingBytes += pending.envelope.byteLength;
@@ -198,7 +201,7 @@ export class Proposals {
 
   /** Sequences are admitted in order, so the first that is still there is the lowest. */
   #lowest(): number {
-    for (const { key, sequence } of this.#pending.values()) if (key.startsWith(`${this.#session}:`)) return sequence;
+    for (const { session, sequence } of this.#pending.values()) if (session === this.#session) return sequence;
     return this.#sequence;
   }
 

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { sha256 } from "../core/sha256.ts";
 import { decide } from "./apply.ts";
 import { forgetOutcomes, readSession, SESSION_WINDOW } from "./apply-session.ts";
 import type { Command, Outcome, Refusal } from "./commands.ts";
@@ -79,7 +79,8 @@ function settleInSession(draft: Draft, context: ApplyContext, envelope: Envelope
   const lowest = Math.max(session.lowest, envelope.lowest);
   if (sequence < lowest) return { outcome: unknown, duplicate: true };
   if (sequence >= lowest + SESSION_WINDOW) return { outcome: unknown, duplicate: false };
-  const kept = draft.read(OUTCOME, outcomeKey(id, sequence));
+  // Most are new: there is nothing above the highest, and no row to look for.
+  const kept = sequence > session.highest ? undefined : draft.read(OUTCOME, outcomeKey(id, sequence));
   const outcome = kept ?? run(draft, context, envelope);
   if (kept === undefined) draft.write(OUTCOME, outcomeKey(id, sequence), outcome);
   touch(draft, context, id, session, lowest, sequence);
@@ -112,5 +113,5 @@ function chain(before: Uint8Array, index: number, data: Uint8Array, outcome: Out
   const numbers = Buffer.alloc(12);
   numbers.writeBigUInt64BE(BigInt(index));
   numbers.writeUInt32BE(data.byteLength, 8);
-  return createHash("sha256").update(before).update(numbers).update(data).update(OUTCOME.encode(outcome)).digest();
+  return sha256([before, numbers, data, OUTCOME.encode(outcome)]);
 }

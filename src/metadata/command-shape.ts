@@ -42,12 +42,11 @@ const list =
   (check: Check, lengthMax: number): Check =>
   (value) =>
     Array.isArray(value) && value.length <= lengthMax && value.every(check);
-const fields =
-  (shape: Shape): Check =>
-  (value) =>
-    typeof value === "object" &&
-    value !== null &&
-    Object.entries(shape).every(([key, check]) => check((value as Record<string, unknown>)[key]));
+function fields(shape: Shape): Check {
+  const checks = Object.entries(shape);
+  return (value) =>
+    typeof value === "object" && value !== null && checks.every(([key, check]) => check((value as Record<string, unknown>)[key]));
+}
 
 const stringMap: Check = (value) =>
   typeof value === "object" && value !== null && !Array.isArray(value) && Object.values(value).every((one) => typeof one === "string");
@@ -129,6 +128,8 @@ export function isCommandType(type: string): type is Command["type"] {
   return Object.hasOwn(SHAPES, type);
 }
 
+const CHECKS = new Map<string, Check>(Object.entries(SHAPES).map(([type, shape]) => [type, fields(shape)]));
+
 export function isWellFormed(type: Command["type"], command: object): boolean {
-  return fields(SHAPES[type])(command);
+  return CHECKS.get(type)?.(command) === true;
 }

@@ -22,15 +22,31 @@ export interface Row<T> {
   decode(bytes: Uint8Array): T;
 }
 
-/** Fields in one fixed order and none that is undefined: equal values have equal bytes, however they were built. */
+/**
+ * Fields in one fixed order and none that is undefined: equal values have equal bytes, however they were built. Rows that each entry reads
+ * and writes again (head, session) are remembered from one entry to the next, by the identity of value and bytes, which nobody alters.
+ */
 function row<T extends object>(fields: readonly (keyof T & string)[]): Row<T> {
+  let given: T | undefined;
+  let plain: T | undefined;
+  let written: Uint8Array | undefined;
   return {
     encode(value) {
-      const out: Record<string, unknown> = {};
+      if (value === given && written !== undefined) return written;
+      const out: Partial<Record<keyof T & string, unknown>> = {};
       for (const field of fields) if (value[field] !== undefined) out[field] = value[field];
-      return encode(out);
+      given = value;
+      plain = out as T;
+      written = encode(out);
+      return written;
     },
-    decode: (bytes) => decode(bytes) as T,
+    decode(bytes) {
+      if (bytes === written && plain !== undefined) return plain;
+      plain = decode(bytes) as T;
+      given = plain;
+      written = bytes;
+      return plain;
+    },
   };
 }
 
