@@ -48,6 +48,8 @@ interface Draft {
   base: { readonly index: number; readonly term: number };
   lastIndex: number;
   sizeBytes: number;
+  /** Of the entries that this batch writes: what is on disk may say otherwise. */
+  readonly terms: Map<number, number>;
 }
 
 interface Parts {
@@ -246,7 +248,8 @@ export class DurableRaftLog implements RaftLog, Storage {
 
   async #write(works: readonly LogWork[]): Promise<void> {
     const before = this.#meta;
-    const draft: Draft = { hardState: before.hardState, base: before.base, lastIndex: before.lastIndex, sizeBytes: before.sizeBytes };
+    const { base, lastIndex } = before;
+    const draft: Draft = { hardState: before.hardState, base, lastIndex, sizeBytes: before.sizeBytes, terms: new Map() };
     const operations = new Map<string, Operation>();
     let sync = false;
     let sizeBytes = 0;
@@ -259,7 +262,8 @@ export class DurableRaftLog implements RaftLog, Storage {
     const links = sync ? this.#chain.append(sequence, new Uint8Array(0), sizeBytes + 256) : [];
     draft.sizeBytes = Math.max(0, draft.sizeBytes + sizeBytes);
     const { owner, incarnation, bootConfState } = before;
-    const meta: LogMeta = { ...draft, owner, incarnation, sequence, checkpoint: this.#chain.checkpoint, bootConfState };
+    const { terms: _, ...written } = draft;
+    const meta: LogMeta = { ...written, owner, incarnation, sequence, checkpoint: this.#chain.checkpoint, bootConfState };
     const batch = [...operations.values(), put(META_KEY, encodeMeta(meta))];
     for (const link of links) batch.push(link.value === undefined ? { type: "del", key: link.key } : put(link.key, link.value));
     await this.#database.batch(batch, { sync });
@@ -288,14 +292,17 @@ export class DurableRaftLog implements RaftLog, Storage {
       if (draft.hardState.commit < snapshot.index) draft.hardState = { ...draft.hardState, commit: snapshot.index };
       if (draft.hardState.term < snapshot.term) draft.hardState = { term: snapshot.term, vote: 0, commit: draft.hardState.commit };
     }
-    for (const entry of work.entries) operations.set(entryKey(entry.index), put(entryKey(entry.index), encodeEntry(entry)));
+    for (const entry of work.entries) {
+      operations.set(entryKey(entry.index), put(entryKey(entry.index), encodeEntry(entry)));
+      draft.terms.set(entry.index, entry.term);
+    }
     const newest = work.entries.at(-1);
     if (newest !== undefined) {
       for (let index = newest.index + 1; index <= draft.lastIndex; index += 1) remove(operations, index);
       draft.lastIndex = newest.index;
     }
     if (compactTo !== undefined && compactTo > draft.base.index && compactTo <= draft.lastIndex) {
-      const term = this.term(compactTo);
+      const term = draft.terms.get(compactTo) ?? this.term(compactTo);
       if (typeof term === "number") {
         draft.sizeBytes *= (draft.lastIndex - compactTo) / (draft.lastIndex - draft.base.index);
         for (let index = draft.base.index + 1; index <= compactTo; index += 1) remove(operations, index);
