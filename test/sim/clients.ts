@@ -24,9 +24,18 @@ interface Call {
   readonly client: number;
   readonly input: TagInput;
   readonly calledAt: number;
-  readonly step: number;
   returned?: { readonly at: number; readonly output: TagOutput };
 }
+
+interface Answers<T> {
+  readonly heard: (value: T) => void;
+  readonly late?: () => void;
+  readonly refused?: () => void;
+}
+
+/** Stands for a client that asks once and does not come again. */
+const BESIDE = 0;
+const REQUEST_MS_MAX = 2;
 
 /** Clients that push to, pull from and delete a few tags through any node, and remember what they were told. */
 export class Clients {
@@ -65,6 +74,17 @@ export class Clients {
     this.#stopped = true;
   }
 
+  /** Many at once at one node, beside what the clients do. */
+  burst(node: SimNode, count: number): void {
+    for (let each = 0; each < count; each += 1) if (!this.#stopped) this.#createToken(BESIDE, node);
+  }
+
+  /** One read there, beside what the clients do. */
+  read(node: SimNode): void {
+    if (!this.#stopped)
+      this.#request(BESIDE, node, { tag: Math.floor(this.#random.float() * this.#settings.tags), input: { type: "read" } });
+  }
+
   /** Whether all that was answered can have happened one after the other. */
   check(): void {
     for (const [tag, calls] of this.#histories.entries()) {
@@ -84,22 +104,28 @@ export class Clients {
 
   /** @param again a request that was not answered, for another node */
   #next(client: number, again: { readonly tag: number; readonly input: TagInput } | undefined): void {
-    const nodes = this.#cluster.up().filter((node) => !node.paused);
+    const nodes = this.#cluster.up();
     const node = nodes[Math.floor(this.#random.float() * nodes.length)];
-    if (node?.driver === undefined) this.#soon(client, NO_NODE_MS);
-    else if (again === undefined && this.#random.float() < TOKEN_RATIO) this.#createToken(client, node, node.driver);
-    else this.#request(client, node, node.driver, again);
+    if (node === undefined) this.#soon(client, NO_NODE_MS);
+    else if (again === undefined && this.#random.float() < TOKEN_RATIO) this.#createToken(client, node);
+    else this.#request(client, node, again);
   }
 
-  #request(client: number, node: SimNode, driver: Driver, again: { readonly tag: number; readonly input: TagInput } | undefined): void {
+  #request(client: number, node: SimNode, again: { readonly tag: number; readonly input: TagInput } | undefined): void {
+    const { world } = this.#cluster;
     const tag = again?.tag ?? Math.floor(this.#random.float() * this.#settings.tags);
     const input = again?.input ?? this.#drawInput(tag);
     this.#clock += 1;
-    const call: Call = { client, input, calledAt: this.#clock, step: this.#cluster.world.steps };
+    const call: Call = { client, input, calledAt: this.#clock };
     this.#histories[tag]!.push(call);
-    this.#cluster.world.note(() => `client ${client} at ${node.id}: tag ${tag} ${tagModel.describe?.(input, undefined)}`);
-    const answer: Promise<TagOutput | undefined> = input.type === "read" ? this.#read(driver, tag) : this.#write(driver, tag, input);
-    this.#wait(client, node, answer, (output) => this.#returned(tag, call, output), {
+    world.note(() => `client ${client} at ${node.id}: tag ${tag} ${tagModel.describe?.(input, undefined)}`);
+    let taken = 0;
+    const ask = (driver: Driver): Promise<TagOutput | undefined> => {
+      taken = world.steps;
+      return input.type === "read" ? this.#read(driver, tag) : this.#write(driver, tag, input);
+    };
+    this.#ask(client, node, ask, {
+      heard: (output) => this.#returned(tag, call, output),
       late: () => {
         this.#cluster.count("clientRetry");
         if (input.type === "read") this.#next(client, undefined);
@@ -107,7 +133,7 @@ export class Clients {
       },
       refused: () => {
         // Refused before anyone was asked: it never happened.
-        if (call.step === this.#cluster.world.steps) this.#forget(tag, call);
+        if (taken === world.steps) this.#forget(tag, call);
       },
     });
   }
@@ -132,41 +158,39 @@ export class Clients {
     history.splice(history.indexOf(call), 1);
   }
 
-  /** An answer that comes after the client has lost patience is not heard. */
-  #wait<T>(
-    client: number,
-    node: SimNode,
-    answer: Promise<T>,
-    heard: (value: T) => void,
-    on: { readonly late?: () => void; readonly refused?: () => void },
-  ): void {
+  /** The request is on its way to the node, which reads it when it can. An answer that comes after the client has lost patience is not heard. */
+  #ask<T>(client: number, node: SimNode, ask: (driver: Driver) => Promise<T>, on: Answers<T>): void {
     const { world } = this.#cluster;
     let waiting = true;
     const asked = { process: node.process };
     this.#asked.add(asked);
-    const cancel = world.after(this.#settings.patienceMs * (0.5 + this.#random.float()), "client", undefined, () => {
+    const next = (run: () => void): void => {
       waiting = false;
-      if (!this.#stopped) (on.late ?? (() => this.#soon(client)))();
-    });
+      if (!this.#stopped && client !== BESIDE) run();
+    };
+    const cancel = world.after(this.#settings.patienceMs * (0.5 + this.#random.float()), "client", undefined, () =>
+      next(on.late ?? (() => this.#soon(client))),
+    );
     const done = (): void => {
       this.#asked.delete(asked);
       cancel();
-      if (waiting) this.#soon(client);
-      waiting = false;
+      if (waiting) next(() => this.#soon(client));
     };
-    answer.then(
-      (value) => {
-        if (waiting) {
-          this.answered += 1;
-          heard(value);
-        }
-        done();
-      },
-      () => {
-        on.refused?.();
-        done();
-      },
-    );
+    const heard = (value: T): void => {
+      if (waiting) {
+        this.answered += 1;
+        on.heard(value);
+      }
+      done();
+    };
+    const refused = (): void => {
+      on.refused?.();
+      done();
+    };
+    world.after(this.#random.float() * REQUEST_MS_MAX, "client", node.process, () => {
+      if (node.driver === undefined) done();
+      else ask(node.driver).then(heard, refused);
+    });
   }
 
   /** @returns undefined where the node says that it is cut off: what it has may be old */
@@ -187,16 +211,16 @@ export class Clients {
   }
 
   /** Its name is new, so there is only one reason for which it can be there already: it was done twice. */
-  #createToken(client: number, node: SimNode, driver: Driver): void {
+  #createToken(client: number, node: SimNode): void {
     this.#value += 1;
     const id = `t${this.#value}`;
-    const answer = driver.propose({ type: "token.create", id, hash: SECRET_HASH, uses: 1, ttlMs: 600_000 });
-    const heard = (outcome: Outcome): void => {
-      this.#acknowledged(outcome);
-      if (outcome.refused === undefined) return;
-      this.#cluster.world.fail(new ViolationError("exactly once", `the token ${id} was created once and refused: ${outcome.refused}`));
-    };
-    this.#wait(client, node, answer, heard, {});
+    this.#ask(client, node, (driver) => driver.propose({ type: "token.create", id, hash: SECRET_HASH, uses: 1, ttlMs: 600_000 }), {
+      heard: (outcome) => {
+        this.#acknowledged(outcome);
+        if (outcome.refused === undefined) return;
+        this.#cluster.world.fail(new ViolationError("exactly once", `the token ${id} was created once and refused: ${outcome.refused}`));
+      },
+    });
   }
 
   #acknowledged(outcome: Outcome): void {

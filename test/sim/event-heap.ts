@@ -19,6 +19,8 @@ export interface Owner {
   readonly alive: boolean;
   /** Virtual ms until which it stands still. */
   readonly pausedUntil: number;
+  /** How much later it reads what has come in meanwhile than it runs what was due. */
+  readonly backlogMs: number;
 }
 
 /** A binary heap by (time, sequence). */

@@ -1,9 +1,12 @@
+import type { Clients } from "./clients.ts";
 import type { Cluster } from "./cluster.ts";
 import type { FaultAction, FaultKind } from "./faults.ts";
 import type { MembershipChurn } from "./membership.ts";
 import { NetworkFaults } from "./network-faults.ts";
 import type { Settings } from "./settings.ts";
 import type { SimNode } from "./sim-node.ts";
+
+const BACKLOG_MS_MAX = 30;
 
 type Handler = (action: FaultAction) => void;
 type NodeHandler = (node: SimNode, action: FaultAction) => void;
@@ -17,7 +20,7 @@ export class FaultInjector {
   readonly #handlers: Readonly<Record<FaultKind, Handler>>;
   #ended = false;
 
-  constructor(cluster: Cluster, settings: Settings, churn: MembershipChurn) {
+  constructor(cluster: Cluster, settings: Settings, churn: MembershipChurn, clients: Clients) {
     this.#cluster = cluster;
     this.#settings = settings;
     this.#churn = churn;
@@ -26,6 +29,7 @@ export class FaultInjector {
       cluster,
       timeoutMs: this.#timeoutMs,
       delayMsMax: settings.delayMsMax,
+      clients,
       later: (delayMs, run) => this.#later(delayMs, run),
     });
     const cut: Handler = (action) => network.cut(action);
@@ -39,6 +43,12 @@ export class FaultInjector {
       oneWay: cut,
       shifting: cut,
       isolateLeader: cut,
+      stall: (action) => network.stall(action),
+      zombieLeader: (action) => network.zombieLeader(action),
+      burst: this.#at((node, { strength }) => {
+        this.#cluster.count("burst");
+        clients.burst(node, 3 + Math.floor(12 * strength));
+      }),
       addMember: churned,
       removeMember: churned,
       confChange: churned,
@@ -66,6 +76,7 @@ export class FaultInjector {
     for (const node of nodes.values()) {
       node.machine.pausedUntil = 0;
       node.weather.slow(0, 0);
+      node.weather.slowWrites(0, 0);
       node.weather.failing = undefined;
       node.onLogSync = undefined;
       node.start();
@@ -86,9 +97,9 @@ export class FaultInjector {
         count("crashAll");
         for (const node of this.#cluster.nodes.values()) this.#crash(node);
       },
-      pause: this.#at((node, { durationMs }) => {
+      pause: this.#at((node, { durationMs, strength }) => {
         count("pause");
-        node.machine.pausedUntil = world.now + durationMs;
+        node.pause(2 * durationMs, strength * BACKLOG_MS_MAX);
       }),
       skew: this.#at((node, { strength }) => {
         count("skew");
@@ -101,6 +112,10 @@ export class FaultInjector {
       slowDisk: this.#at((node, { durationMs, strength }) => {
         count("slowDisk");
         node.weather.slow(world.now + 2 * durationMs, this.#timeoutMs * 4 * strength);
+      }),
+      slowWrites: this.#at((node, { durationMs, strength }) => {
+        count("slowWrites");
+        node.weather.slowWrites(world.now + 2 * durationMs, this.#timeoutMs * 2 * strength);
       }),
       syncError: this.#at(fail),
       noSpace: this.#at(fail),

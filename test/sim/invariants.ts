@@ -4,24 +4,12 @@ import type { PeerMessage } from "../../src/consensus/transport.ts";
 import { decode } from "../../src/core/codec.ts";
 import type { ConfState, HardState } from "../../src/raft/types.ts";
 import type { Batch, Rows } from "./disk/volume.ts";
+import { ElectionRules } from "./election-rules.ts";
 import { isConfChangeRecord, LogMirror, sameBytes, termOf } from "./log-mirror.ts";
+import { configurationsOf, isQuorum, type Witness } from "./witness.ts";
 import { ViolationError, type World } from "./world.ts";
 
 type RaftMessage = Extract<PeerMessage, { kind: "raft" }>["message"];
-
-/** What is known of one identity, from its disk and from what it has said. */
-export interface Witness {
-  readonly id: number;
-  readonly log: LogMirror;
-  /** Of its catalog. */
-  applied: number;
-  /** The configurations that its catalog has had last, the newest first. */
-  configurations: readonly ConfState[];
-  /** The one in force in the running node, which comes before that of the catalog. */
-  running: (() => ConfState) | undefined;
-  /** What it knew to be committed when it last became leader. */
-  committedBefore: number;
-}
 
 type Vote = Pick<HardState, "term" | "vote">;
 
@@ -40,9 +28,7 @@ interface CatalogMeta {
 export class Invariants {
   readonly #world: World;
   readonly #witnesses = new Map<number, Witness>();
-  readonly #leaders = new Map<number, number>();
-  /** By `node:term`. */
-  readonly #votes = new Map<string, number>();
+  readonly #elections: ElectionRules;
   /** By index, then term: the entry, and the term of the one before it. */
   readonly #entries: Map<number, SeenEntry>[] = [];
   readonly #committed: (Uint8Array | undefined)[] = [];
@@ -55,6 +41,7 @@ export class Invariants {
 
   constructor(world: World) {
     this.#world = world;
+    this.#elections = new ElectionRules((invariant, message) => this.#fail(invariant, message));
   }
 
   /** From now on nothing of this identity counts, since nobody takes anything of it: what it promised before stands. */
@@ -70,7 +57,15 @@ export class Invariants {
   witness(id: number): Witness {
     const known = this.#witnesses.get(id);
     if (known !== undefined) return known;
-    const witness: Witness = { id, log: new LogMirror(), applied: 0, configurations: [], running: undefined, committedBefore: 0 };
+    const witness: Witness = {
+      id,
+      log: new LogMirror(),
+      applied: 0,
+      configurations: [],
+      running: undefined,
+      committedBefore: 0,
+      promised: { term: 0, index: 0 },
+    };
     this.#witnesses.set(id, witness);
     return witness;
   }
@@ -127,6 +122,13 @@ export class Invariants {
     const meta = witness.log.write(batch, sync, (index, record) => this.#noteEntry(witness, index, record));
     if (meta === undefined) return;
     this.#checkHardState(id, before, meta.hardState, "in a write");
+    const { promised } = witness;
+    if (meta.hardState.term === promised.term && meta.lastIndex < promised.index) {
+      this.#fail(
+        "an acknowledged entry stays",
+        `node ${id} acknowledged ${promised.index} in term ${promised.term}; its log ends at ${meta.lastIndex}`,
+      );
+    }
     const { commit } = meta.hardState;
     for (let at = this.#commitIndex + 1; at <= commit; at += 1) this.#commit(witness, at, witness.log.records.get(at));
     this.#world.hash.add(meta.hardState.term * 31 + meta.lastIndex);
@@ -162,13 +164,17 @@ export class Invariants {
       case "append":
       case "heartbeat":
       case "snapshot":
-        this.leads(message.from, message.term);
+        this.#elections.leads(witness, message.term);
         if (message.type === "append") this.#announced(witness, message.commit, message.term);
         // It tells of no more than its receiver is known to have, which may be less than the leader has committed.
         else if (message.type === "heartbeat") this.#announced(witness, message.commit, undefined);
         break;
       case "voteReply":
-        if (!message.rejected) this.#voted(witness, message.to, message.term);
+        if (!message.rejected) this.#elections.voted(witness, this.witness(message.to), message.term);
+        break;
+      case "vote":
+      case "preVote":
+        this.#elections.asked(witness, message);
         break;
       case "appendReply":
         if (!message.rejected) this.#acknowledged(witness, message.to, message.term, message.index);
@@ -178,12 +184,9 @@ export class Invariants {
     }
   }
 
-  /** Raft paper, 5.2: election safety. */
+  /** It has become leader, or says so. */
   leads(id: number, term: number): void {
-    if (this.#retired.has(id)) return;
-    const leader = this.#leaders.get(term);
-    if (leader === undefined) this.#leaders.set(term, id);
-    else if (leader !== id) this.#fail("one leader a term", `term ${term} has the leaders ${leader} and ${id}`);
+    if (!this.#retired.has(id)) this.#elections.leads(this.witness(id), term);
   }
 
   /** The entry that a client was told of is there for good. */
@@ -193,29 +196,17 @@ export class Invariants {
     }
   }
 
-  #voted({ id, log }: Witness, to: number, term: number): void {
+  #acknowledged(witness: Witness, to: number, term: number, index: number): void {
+    const { id, log } = witness;
     const { durable } = log;
-    const key = `${id}:${term}`;
-    const before = this.#votes.get(key);
-    if (before !== undefined && before !== to) {
-      this.#fail("one vote a term", `node ${id} voted for ${before} and for ${to} in term ${term}`);
-    }
-    this.#votes.set(key, to);
-    if (durable.term < term || (durable.term === term && durable.vote !== to)) {
-      const stands = `term ${durable.term}, vote ${durable.vote}`;
-      this.#fail("a promise is durable", `node ${id} told ${to} of its vote in term ${term}; synced is ${stands}`);
-    }
-  }
-
-  #acknowledged({ id, log }: Witness, to: number, term: number, index: number): void {
-    const { durable } = log;
+    if (term > witness.promised.term || index > witness.promised.index) witness.promised = { term, index };
     if (durable.term < term) {
       this.#fail("a promise is durable", `node ${id} acknowledged entry ${index} in term ${term}; synced is the term ${durable.term}`);
     }
     if (durable.term === term && index > Math.max(durable.lastIndex, log.base.index)) {
       this.#fail("a promise is durable", `node ${id} acknowledged entry ${index}; synced are ${durable.lastIndex}`);
     }
-    const leader = this.#leaders.get(term) === to ? this.#witnesses.get(to)?.log : undefined;
+    const leader = this.#elections.leaderOf(term) === to ? this.#witnesses.get(to)?.log : undefined;
     if (leader === undefined || durable.term !== term) return;
     const own = log.termAt(index);
     const theirs = leader.termAt(index);
@@ -249,12 +240,9 @@ export class Invariants {
   }
 
   /** @returns whether a majority of each half of a configuration that the leader has, or had just now, holds the entry */
-  #isHeld({ configurations, running }: Witness, index: number, term: number | undefined): boolean {
+  #isHeld(leader: Witness, index: number, term: number | undefined): boolean {
     if (term === undefined) return false;
-    const possible = running === undefined ? configurations : [running(), ...configurations];
-    return possible.some(({ voters, votersOutgoing }) =>
-      [voters, votersOutgoing].every((half) => half.length === 0 || this.#holders(half, index, term) > half.length / 2),
-    );
+    return configurationsOf(leader).some((conf) => isQuorum(conf, (half) => this.#holders(half, index, term)));
   }
 
   #holders(half: readonly number[], index: number, term: number): number {

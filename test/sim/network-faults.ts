@@ -1,3 +1,4 @@
+import type { Clients } from "./clients.ts";
 import type { Cluster } from "./cluster.ts";
 import type { FaultAction } from "./faults.ts";
 
@@ -7,8 +8,12 @@ export interface NetworkFaultsOptions {
   readonly timeoutMs: number;
   /** Of a message in good weather. */
   readonly delayMsMax: number;
+  readonly clients: Clients;
   readonly later: (delayMs: number, run: () => void) => void;
 }
+
+const BACKLOG_MS = 10;
+const READS = 4;
 
 /** What a plan does to the network. */
 export class NetworkFaults {
@@ -56,6 +61,37 @@ export class NetworkFaults {
     });
   }
 
+  /** One direction of a link hangs, or all that one node sends, often the leader. */
+  stall({ target, strength, variant, durationMs }: FaultAction): void {
+    const { cluster } = this.#options;
+    const ids = [...cluster.nodes.keys()];
+    const from = (variant < 0.6 ? cluster.leader()?.id : undefined) ?? ids[Math.floor(target * ids.length)];
+    const others = ids.filter((id) => id !== from);
+    if (from === undefined || others.length === 0) return;
+    cluster.count("stall");
+    const to = others[Math.floor(strength * others.length)];
+    for (const each of others) if (variant < 0.2 || each === to) cluster.network.stall(from, each, durationMs);
+  }
+
+  /** Stands still for longer than an election and cannot be reached afterwards; what it is asked then, it must not answer as leader. */
+  zombieLeader({ durationMs, strength }: FaultAction): void {
+    const { cluster, timeoutMs, clients, later } = this.#options;
+    const { network } = cluster;
+    const leader = cluster.leader();
+    if (leader === undefined) return;
+    cluster.count("zombieLeader");
+    const pauseMs = timeoutMs * (1 + 3 * strength);
+    leader.pause(pauseMs, BACKLOG_MS);
+    network.heal();
+    for (const id of cluster.nodes.keys()) {
+      if (id === leader.id) continue;
+      network.cut(id, leader.id);
+      network.cut(leader.id, id);
+    }
+    for (let count = 0; count < READS; count += 1) later(pauseMs * (0.5 + 0.5 * (count / READS)), () => clients.read(leader));
+    later(pauseMs + durationMs, () => network.heal());
+  }
+
   cut(action: FaultAction): void {
     const { cluster, later } = this.#options;
     const { network } = cluster;
@@ -74,6 +110,8 @@ export class NetworkFaults {
     const { network, nodes } = this.#options.cluster;
     const leader = this.#options.cluster.leader();
     if (leader === undefined) return;
+    // What it takes on alone must go when it is back.
+    if (strength < 0.8) this.#options.clients.burst(leader, 3 + Math.floor(10 * strength));
     for (const id of nodes.keys()) {
       if (id === leader.id) continue;
       if (strength < 0.7) network.cut(id, leader.id);

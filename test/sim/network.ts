@@ -52,6 +52,8 @@ export class SimNetwork {
   readonly #cut = new Set<string>();
   readonly #arrivals = new Map<string, number>();
   readonly #streams = new Set<SnapshotStream>();
+  /** Until when nothing of a link comes through. */
+  readonly #stalled = new Map<string, number>();
   /** Sees each message as it leaves. */
   observe: (from: number, message: PeerMessage) => void = () => undefined;
 
@@ -101,7 +103,14 @@ export class SimNetwork {
     });
   }
 
+  /** What is sent from one to the other meanwhile comes all at once at the end, as from a connection that hung. The sender is told. */
+  stall(from: number, to: number, durationMs: number): void {
+    this.#stalled.set(`${from}>${to}`, this.#world.now + durationMs);
+    this.#endpoints.get(from)?.handler?.unreachable(to);
+  }
+
   heal(): void {
+    this.#stalled.clear();
     this.#cut.clear();
   }
 
@@ -143,7 +152,7 @@ export class SimNetwork {
   /** Not before what was sent on this link before it. */
   #inOrder(from: number, to: number): number {
     const link = `${from}>${to}`;
-    const at = Math.max(this.#world.now + this.delayMs(), (this.#arrivals.get(link) ?? 0) + 0.001);
+    const at = Math.max(this.#world.now + this.delayMs(), (this.#arrivals.get(link) ?? 0) + 0.001, this.#stalled.get(link) ?? 0);
     this.#arrivals.set(link, at);
     return at - this.#world.now;
   }
@@ -158,8 +167,9 @@ export class SimNetwork {
       return;
     }
     this.#world.after(delayMs, "message", target.machine, () => {
+      // What was under way when the link was cut may still come through.
       const now = this.#endpoints.get(to);
-      if (now?.handler === undefined || !this.reaches(from, to)) return;
+      if (now?.handler === undefined) return;
       const messages = bodies.map(decodePeerMessage);
       for (const bytes of bodies) this.#world.hash.add(bytes.byteLength);
       this.#world.note(() => `${from} > ${to}  ${messages.map(describe).join("; ")}`);

@@ -33,6 +33,7 @@ export interface SimNodeOptions {
 interface Machine extends Owner {
   alive: boolean;
   pausedUntil: number;
+  backlogMs: number;
 }
 
 /** One start of the process: what belongs to it ends with it. */
@@ -50,6 +51,10 @@ class Process implements Owner {
 
   get pausedUntil(): number {
     return this.#machine.pausedUntil;
+  }
+
+  get backlogMs(): number {
+    return this.#machine.backlogMs;
   }
 }
 
@@ -80,7 +85,7 @@ export class SimNode {
     const { world, invariants, image, disk } = options;
     this.id = id;
     this.#options = options;
-    this.machine = { id, alive: true, pausedUntil: 0 };
+    this.machine = { id, alive: true, pausedUntil: 0, backlogMs: 0 };
     this.weather = new DiskWeather(world, world.fork(100 + id), disk);
     const observer = {
       logOpened: (rows: ReadonlyMap<string, Uint8Array>) => {
@@ -121,6 +126,11 @@ export class SimNode {
     const { now } = this.#options.world;
     this.drift.offsetMs += now * (this.drift.rate - rate);
     this.drift.rate = rate;
+  }
+
+  pause(durationMs: number, backlogMs: number): void {
+    this.machine.pausedUntil = this.#options.world.now + durationMs;
+    this.machine.backlogMs = backlogMs;
   }
 
   start(): void {

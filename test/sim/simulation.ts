@@ -2,11 +2,11 @@ import { Clients } from "./clients.ts";
 import { Cluster } from "./cluster.ts";
 import { FaultInjector } from "./fault-injector.ts";
 import { drawPlan, type FaultAction } from "./faults.ts";
-import { foundCluster } from "./founding.ts";
+import { type FoundedCluster, foundCluster } from "./founding.ts";
 import { MembershipChurn } from "./membership.ts";
 import { drawSettings, type Settings } from "./settings.ts";
 import { Settling } from "./settling.ts";
-import { type ViolationError, World } from "./world.ts";
+import { ViolationError, World } from "./world.ts";
 
 export interface SeedOptions {
   readonly seed: number;
@@ -33,6 +33,7 @@ export interface SeedResult {
   readonly violation: ViolationError | undefined;
 }
 
+const NOTHING: FoundedCluster = new Map();
 const STORM_STEPS = 2_000;
 
 /** Runs one seed: a cluster in a storm, then in good weather until all is settled. */
@@ -43,11 +44,14 @@ export async function runSeed(options: SeedOptions): Promise<SeedResult> {
   const drawn = settingsOf(world, options);
   const plan = options.plan ?? drawPlan(world.fork(5), drawn);
   const settings = { ...drawn, keepsImages: plan.some(({ kind }) => kind === "stale") };
-  const images = await foundCluster(settings.shape);
+  const images = await foundCluster(settings.shape).catch((error: unknown) => {
+    world.fail(new ViolationError("a cluster can be founded", error instanceof Error ? error.message : String(error)));
+    return NOTHING;
+  });
   const cluster: Cluster = new Cluster({ world, settings, up: (node, driver) => churn.keep(node, driver) });
   const churn = new MembershipChurn(cluster, settings);
-  const injector = new FaultInjector(cluster, settings, churn);
   const clients = new Clients(cluster, settings);
+  const injector = new FaultInjector(cluster, settings, churn, clients);
   for (const [id, image] of images) cluster.add(id, { image }).start();
   clients.start();
   churn.start();

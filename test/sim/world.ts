@@ -133,7 +133,7 @@ export class World {
       const { owner, run } = event;
       if (run === undefined || owner?.alive === false) continue;
       if (owner !== undefined && owner.pausedUntil > event.at) {
-        event.at = owner.pausedUntil;
+        event.at = owner.pausedUntil + (event.kind === "message" ? owner.backlogMs : 0);
         this.#heap.push(event);
         continue;
       }

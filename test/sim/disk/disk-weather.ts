@@ -17,6 +17,8 @@ export class DiskWeather implements DiskBehaviour {
   readonly #syncMsMax: number;
   #slowUntil = 0;
   #slowMs = 0;
+  #slowWritesUntil = 0;
+  #slowWriteMs = 0;
   /** What the next write of its kind meets. */
   failing: WriteFailure | undefined;
 
@@ -34,8 +36,14 @@ export class DiskWeather implements DiskBehaviour {
     this.#slowMs = syncMs;
   }
 
+  /** The same for what is written without a sync: what is committed applies late. */
+  slowWrites(untilMs: number, writeMs: number): void {
+    this.#slowWritesUntil = untilMs;
+    this.#slowWriteMs = writeMs;
+  }
+
   latencyMs(sync: boolean): number {
-    if (!sync) return 0.02 + this.#random.float() * 0.3;
+    if (!sync) return 0.02 + this.#random.float() * (this.#world.now < this.#slowWritesUntil ? this.#slowWriteMs : 0.3);
     const slowMs = this.#world.now < this.#slowUntil ? this.#slowMs * this.#random.float() : 0;
     return 0.2 + this.#random.float() * this.#syncMsMax + slowMs;
   }

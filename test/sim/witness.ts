@@ -1,0 +1,28 @@
+import type { ConfState } from "../../src/raft/types.ts";
+import type { LogMirror } from "./log-mirror.ts";
+
+/** What is known of one identity, from its disk and from what it has said. */
+export interface Witness {
+  readonly id: number;
+  readonly log: LogMirror;
+  /** The index that its catalog has applied. */
+  applied: number;
+  /** The configurations that its catalog has had last, the newest first. */
+  configurations: readonly ConfState[];
+  /** The one in force in the running node, which comes before that of the catalog. */
+  running: (() => ConfState) | undefined;
+  /** What it knew to be committed when it last became leader. */
+  committedBefore: number;
+  /** The highest index that it has acknowledged, in the newest term. */
+  promised: { readonly term: number; readonly index: number };
+}
+
+/** The configurations that it may count votes and copies by now. */
+export function configurationsOf({ running, configurations }: Witness): readonly ConfState[] {
+  return running === undefined ? configurations : [running(), ...configurations];
+}
+
+/** Whether `count` says that a majority of each half is there. */
+export function isQuorum({ voters, votersOutgoing }: ConfState, count: (half: readonly number[]) => number): boolean {
+  return [voters, votersOutgoing].every((half) => half.length === 0 || count(half) > half.length / 2);
+}
