@@ -60,6 +60,9 @@ export const SAMPLE = {
   cutOff: false,
   blobs: 5,
   blobBytes: 1234,
+  diskFreeBytes: 900,
+  diskReserveBytes: 1000,
+  diskLow: true,
   peers: 2,
   members: 3,
 } as const;

@@ -153,6 +153,9 @@ test("/metrics counts requests by route, method and status, their latency, bytes
     'roadstead_raft_role{role="leader"} 1',
     'roadstead_raft_role{role="follower"} 0',
     "roadstead_blob_bytes 1234",
+    "roadstead_disk_free_bytes 900",
+    "roadstead_disk_reserve_bytes 1000",
+    "roadstead_disk_low 1",
     "roadstead_peers 2",
   ]) {
     expect(lines).toContain(line);

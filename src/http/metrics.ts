@@ -17,6 +17,11 @@ export interface MetricSample {
   /** Blobs held on this node's disk, and their bytes. */
   readonly blobs: number;
   readonly blobBytes: number;
+  readonly diskFreeBytes: number;
+  /** What blobs leave free for the log. */
+  readonly diskReserveBytes: number;
+  /** Whether blobs are refused for want of room. */
+  readonly diskLow: boolean;
   /** Peers with an open connection. */
   readonly peers: number;
   readonly members: number;
@@ -40,6 +45,9 @@ const GAUGES: readonly [name: string, help: string, read: (sample: MetricSample)
   ["roadstead_cut_off", "1 while no majority of voters can be reached.", (sample) => Number(sample.cutOff)],
   ["roadstead_blobs", "Blobs on this node's disk.", (sample) => sample.blobs],
   ["roadstead_blob_bytes", "Bytes of the blobs on this node's disk.", (sample) => sample.blobBytes],
+  ["roadstead_disk_free_bytes", "Bytes that this node may still write on its disk.", (sample) => sample.diskFreeBytes],
+  ["roadstead_disk_reserve_bytes", "Of them, what blobs leave free for the log.", (sample) => sample.diskReserveBytes],
+  ["roadstead_disk_low", "1 while blobs are refused for want of room.", (sample) => Number(sample.diskLow)],
   ["roadstead_peers", "Peers with an open connection.", (sample) => sample.peers],
   ["roadstead_members", "Members of the cluster.", (sample) => sample.members],
 ];

@@ -1,14 +1,15 @@
-import type { BlobStore } from "../blobs/blob-store.ts";
+import type { DiskBlobStore } from "../blobs/disk/blob-store.ts";
 import type { Consensus } from "../consensus/consensus.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { MetricSource } from "../http/metrics.ts";
 
 /** What `/metrics` shows of this node, read when it is scraped. */
-export function metricSource(consensus: Consensus, blobs: BlobStore, exchange: Exchange): MetricSource {
+export function metricSource(consensus: Consensus, blobs: Pick<DiskBlobStore, "usage" | "reserve">, exchange: Exchange): MetricSource {
   return {
-    sample() {
+    async sample() {
       const { term, commitIndex, appliedIndex, role, elections, cutOff } = consensus.status();
       const usage = blobs.usage();
+      const disk = await blobs.reserve.state();
       return {
         raftTerm: term,
         commitIndex,
@@ -18,6 +19,9 @@ export function metricSource(consensus: Consensus, blobs: BlobStore, exchange: E
         cutOff,
         blobs: usage.blobs,
         blobBytes: usage.sizeBytes,
+        diskFreeBytes: disk.freeBytes,
+        diskReserveBytes: disk.reserveBytes,
+        diskLow: disk.low !== "no",
         peers: exchange.peers().filter((peer) => peer.connected).length,
         members: consensus.catalog.members().length,
       };

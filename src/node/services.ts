@@ -92,6 +92,7 @@ export async function startServices(base: Foundation): Promise<string> {
     random,
     log: log.child({ part: "registry" }),
     limits: { manifestBytes: config["http.manifestSizeMax"], deadlineMs: config["http.deadline"] },
+    assertLogRoom: () => blobs.reserve.assertLogRoom(),
     allowsSparse: (repository) => config["manifests.sparse"].includes(projectOf(repository)),
   });
   const vitals = (): Vitals => {

@@ -31,6 +31,8 @@ export interface RegistryOptions {
   readonly random: Random;
   readonly log: Log;
   readonly limits?: Partial<RegistryLimits>;
+  /** Throws where this node's disk has no room for more entries of the log; not asked where there is no disk. */
+  readonly assertLogRoom?: () => Promise<void>;
   /** Where an index or an image may name content that is not there (http-rules 14); nowhere by default. */
   readonly allowsSparse?: (repository: RepositoryName) => boolean;
 }

@@ -12,6 +12,7 @@ import {
   type TestNode,
 } from "../../test/registry/cluster.ts";
 import { digestOf } from "../core/digest.ts";
+import { OciError } from "../core/errors.ts";
 import { OCI_INDEX, OCI_MANIFEST } from "../core/media-types.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
 
@@ -200,4 +201,19 @@ test("G9: what a caller writes carries the caller's name", async () => {
   const digest = await pushImage(node, REPOSITORY, V1);
   await node.registry.deleteManifest(ANYONE, REPOSITORY, { digest }, NEVER);
   expect(seen).toEqual(["anonymous", "anonymous", "anonymous", "anonymous"]);
+});
+
+test("where the disk has no room for the log, a manifest is refused before anything is proposed; deletions go on", async () => {
+  let isFull = false;
+  const node = await start({
+    assertLogRoom: async () => {
+      if (isFull) throw new OciError("INSUFFICIENT_STORAGE", "no room");
+    },
+  });
+  const digest = await pushImage(node, REPOSITORY, V1);
+  const before = node.consensus.proposed.length;
+  isFull = true;
+  await expect(putManifest(node, REPOSITORY, IMAGE, V1)).rejects.toMatchObject({ code: "INSUFFICIENT_STORAGE" });
+  expect(node.consensus.proposed).toHaveLength(before);
+  await node.registry.deleteManifest(ANYONE, REPOSITORY, { digest }, NEVER);
 });

@@ -35,6 +35,7 @@ export async function putManifest(
   }
   const parsed = parseManifest(put.mediaType, bytes);
   assertWritable(context.consensus);
+  await context.assertLogRoom?.();
   const { catalog } = context.consensus;
   // what an index names by an odd media type is looked up, so the look must be fresh
   if (parsed.describes.some(({ kind }) => kind === "either")) await context.consensus.barrier(signal);

@@ -90,6 +90,7 @@ export interface TestClusterOptions {
   readonly clock?: Clock;
   readonly limits?: Partial<RegistryLimits>;
   readonly sparse?: (repository: RepositoryName) => boolean;
+  readonly assertLogRoom?: () => Promise<void>;
 }
 
 export class TestCluster {
@@ -134,6 +135,7 @@ export class TestCluster {
       uploads,
       spreader: repair,
       limits: { ownerWaitMs: 0, ...this.#options.limits },
+      assertLogRoom: () => this.#options.assertLogRoom?.() ?? Promise.resolve(),
       ...(this.#options.sparse === undefined ? {} : { allowsSparse: this.#options.sparse }),
     });
     const node = { raftId, peerId, consensus, blobs, uploads, exchange, registry, repair, settling };

@@ -111,6 +111,25 @@ test("G1: a copy is not kept where an fsync failed while it came, though the las
   expect(await filesIn(root)).toEqual([]);
 });
 
+test("with the reserve begun blobs are refused, with half of it gone the log has no room to give either; a size that is not told is no shortage", async () => {
+  const { fs, store } = await faultyNode();
+  const MIB = 1024 * 1024;
+  for (const [freeMib, low] of [
+    [50, "no"],
+    [49, "blobs"],
+    [25, "blobs"],
+    [24, "writes"],
+  ] as const) {
+    fs.spaceLeft = { freeBytes: freeMib * MIB, sizeBytes: 500 * MIB };
+    expect(await store.reserve.state()).toEqual({ freeBytes: freeMib * MIB, reserveBytes: 50 * MIB, low });
+    const asked = store.reserve.assertLogRoom();
+    if (low === "writes") await expect(asked).rejects.toMatchObject({ code: "INSUFFICIENT_STORAGE" });
+    else await asked;
+  }
+  fs.spaceLeft = { freeBytes: 0, sizeBytes: 0 };
+  await store.reserve.assertLogRoom();
+});
+
 test("a file system that does not tell its size has no reserve", async () => {
   const { fs, uploads } = await faultyNode();
   fs.spaceLeft = { freeBytes: 0, sizeBytes: 0 };
