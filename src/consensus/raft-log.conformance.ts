@@ -73,7 +73,13 @@ export function raftLogConformance(name: string, create: () => Promise<LogFixtur
         await fixture.discard();
       }
     });
+  contents(run);
+  batches(run);
+  failures(run);
+  refusals(run);
+}
 
+function contents(run: Run): void {
   run("entries, votes, replaced suffixes, snapshots and cuts are there after a restart, however they were grouped", async (_, open) => {
     for (let seed = 1; seed <= 12; seed += 1) {
       const random = seededRandom(seed);
@@ -110,7 +116,9 @@ export function raftLogConformance(name: string, create: () => Promise<LogFixtur
     expect([again.firstIndex(), again.lastIndex(), again.hardState, again.base]).toEqual([51, 50, state(3, 0, 50), { index: 50, term: 3 }]);
     await again.close();
   });
+}
 
+function batches(run: Run): void {
   run("what queues while one sync runs goes into the next, as one batch", async (storage, open) => {
     const log = await open();
     let release: () => void = () => undefined;
@@ -153,7 +161,9 @@ export function raftLogConformance(name: string, create: () => Promise<LogFixtur
       await log.close();
     }
   });
+}
 
+function failures(run: Run): void {
   run(
     "G1: after a write that failed nothing is acknowledged, though later writes might succeed, and it is told once",
     async (storage, open, told) => {
@@ -172,7 +182,9 @@ export function raftLogConformance(name: string, create: () => Promise<LogFixtur
       await again.close();
     },
   );
+}
 
+function refusals(run: Run): void {
   const tampered: readonly (readonly [string, string, (database: Database) => Promise<void>])[] = [
     ["an altered entry", "is altered", (database) => alter(database, "e0000000000000005")],
     ["an altered head record", "the head record is altered", (database) => alter(database, "m")],

@@ -66,4 +66,4 @@ test(`G1: a process killed in mid-write ${ROUNDS} times loses nothing that was a
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}, 600_000);
+}, 3_600_000);
