@@ -56,12 +56,12 @@ const range = (from: number, to: number, term: number): Entry[] => Array.from({ 
 const work = (rest: Partial<LogWork>): LogWork => ({ hardState: undefined, snapshot: undefined, entries: [], ...rest });
 const state = (term: number, vote: number, commit: number): HardState => ({ term, vote, commit });
 
+type Body = (storage: Watched, open: () => Promise<DurableRaftLog>, told: ConsensusError[]) => Promise<void>;
+type Run = (title: string, body: Body) => void;
+
 /** What any database under the Raft log must give it, and what the log makes of that. */
 export function raftLogConformance(name: string, create: () => Promise<LogFixture>): void {
-  const run = (
-    title: string,
-    body: (storage: Watched, open: () => Promise<DurableRaftLog>, told: ConsensusError[]) => Promise<void>,
-  ): void =>
+  const run: Run = (title, body) =>
     test(`${name}: ${title}`, async () => {
       const fixture = await create();
       const storage = new Watched(fixture.storage);
