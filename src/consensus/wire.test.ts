@@ -3,10 +3,10 @@ import { expect, test } from "vitest";
 import type { Message } from "../raft/types.ts";
 import { FrameCutter, frame } from "./libp2p/frames.ts";
 import type { PeerMessage } from "./transport.ts";
-import { decodePeerMessage, encodePeerMessage } from "./wire.ts";
+import { decodeFrame, decodePeerMessage, encodeFrame, encodePeerMessage } from "./wire.ts";
 
 const n = fc.maxSafeNat();
-const bytes = fc.uint8Array({ maxLength: 40 });
+const bytes = fc.uint8Array({ maxLength: 40 }).map((each) => Buffer.from(each));
 const entryType = fc.constantFrom("normal", "confChange", "confChangeV2");
 const proposed = fc.record({ type: entryType, data: fc.option(bytes, { nil: undefined }) });
 const conf = fc.record({
@@ -98,4 +98,39 @@ test("frames come back whole wherever the stream was cut", () => {
 
 test("a frame longer than is allowed is refused by its length alone", () => {
   expect(() => new FrameCutter(10).push(frame(new Uint8Array(11)).subarray(0, 4))).toThrow(RangeError);
+});
+
+test("the messages of one frame come back in their order", () => {
+  fc.assert(
+    fc.property(fc.array(peerMessage, { maxLength: 6 }), (sent) => {
+      expect(decodeFrame(encodeFrame(sent))).toEqual(sent);
+    }),
+  );
+});
+
+test("a frame that was altered anywhere, or random bytes, is refused by an Error or read as messages that can be sent again", () => {
+  const altered = fc.tuple(
+    fc.array(peerMessage, { minLength: 1, maxLength: 4 }),
+    fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 }),
+    fc.nat(8),
+  );
+  const read = (frameBytes: Uint8Array): void => {
+    let messages: PeerMessage[];
+    try {
+      messages = decodeFrame(frameBytes);
+    } catch (error) {
+      expect(error).toBeInstanceOf(Error);
+      return;
+    }
+    expect(decodeFrame(encodeFrame(messages))).toEqual(messages);
+  };
+  fc.assert(
+    fc.property(altered, ([sent, changes, cut]) => {
+      const frameBytes = Buffer.from(encodeFrame(sent));
+      for (const [at, byte] of changes) frameBytes[at % frameBytes.length] = byte;
+      read(frameBytes.subarray(0, frameBytes.length - (cut % frameBytes.length)));
+    }),
+    { numRuns: 5_000 },
+  );
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), read), { numRuns: 5_000 });
 });

@@ -28,28 +28,44 @@ const ENTRY_TYPES: readonly EntryType[] = ["normal", "confChange", "confChangeV2
 type Fields = readonly unknown[];
 
 export function encodePeerMessage(message: PeerMessage): Uint8Array {
+  return encode(fieldsOf(message));
+}
+
+/** Several messages as one. */
+export function encodeFrame(messages: readonly PeerMessage[]): Uint8Array {
+  return encode(messages.map(fieldsOf));
+}
+
+function fieldsOf(message: PeerMessage): Fields {
   switch (message.kind) {
     case "raft": {
       const raft = message.message;
-      return encode([RAFT + TYPES.indexOf(raft.type), raft.from, raft.to, raft.term, ...raftFields(raft)]);
+      return [RAFT + TYPES.indexOf(raft.type), raft.from, raft.to, raft.term, ...raftFields(raft)];
     }
     case "proposal":
-      return encode([0, message.envelope]);
+      return [0, message.envelope];
     case "notLeader":
-      return encode([1, message.leader]);
+      return [1, message.leader];
     case "ping":
-      return encode([2]);
+      return [2];
     case "pong":
-      return encode([3]);
+      return [3];
     case "seal":
-      return encode([4, message.index, message.seal]);
+      return [4, message.index, message.seal];
   }
 }
 
 /** @throws TypeError where the bytes are no message: the stream cannot be trusted further */
 export function decodePeerMessage(bytes: Uint8Array): PeerMessage {
-  const fields = decode(bytes);
-  if (!Array.isArray(fields)) throw new TypeError("A peer sent a message that is no list.");
+  return messageOf(list(decode(bytes)));
+}
+
+/** @throws TypeError where any of it is no message */
+export function decodeFrame(bytes: Uint8Array): PeerMessage[] {
+  return list(decode(bytes)).map((fields) => messageOf(list(fields)));
+}
+
+function messageOf(fields: Fields): PeerMessage {
   const code = natural(fields[0]);
   if (code >= RAFT) return { kind: "raft", message: decodeRaft(code - RAFT, fields) };
   const kind = KINDS[code];
@@ -199,8 +215,8 @@ function list(value: unknown): Fields {
   throw new TypeError("A peer sent a message with a list that is none.");
 }
 
-/** A copy: the decoder's result lies in the buffer of the whole frame, which an entry in memory would keep alive. */
+/** A copy, a short one in Node's pool: the decoder's result lies in the buffer of the whole frame, which an entry in memory would keep alive. */
 function binary(value: unknown): Uint8Array {
-  if (value instanceof Uint8Array) return new Uint8Array(value);
+  if (value instanceof Uint8Array) return Buffer.from(value);
   throw new TypeError("A peer sent a message with bytes that are none.");
 }

@@ -42,8 +42,8 @@ export function encodeEnvelope(envelope: Envelope): Uint8Array {
 
 /** @param stampMs the leader's monotonic ms since its last stamp, 0 for the first of its term; clamped to 0..10,000 */
 export function stampEntry(stampMs: number, envelope: Uint8Array): Uint8Array {
-  const data = new Uint8Array(STAMP_BYTES + envelope.byteLength);
-  new DataView(data.buffer).setUint32(0, clampStamp(stampMs));
+  const data = Buffer.allocUnsafe(STAMP_BYTES + envelope.byteLength);
+  data.writeUInt32BE(clampStamp(stampMs), 0);
   data.set(envelope, STAMP_BYTES);
   return data;
 }

@@ -3,7 +3,7 @@ import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
 import type { RaftId } from "../../core/peer.ts";
 import type { Boot, PeerMessage, TransportHandler } from "../transport.ts";
-import { decodePeerMessage } from "../wire.ts";
+import { decodeFrame } from "../wire.ts";
 import type { TransportCounters } from "./counters.ts";
 import { FrameCutter, frame, piecesOf } from "./frames.ts";
 import { decodeHello, encodeRefusal } from "./hello.ts";
@@ -65,7 +65,7 @@ export class Inbound {
   #onFrame(body: Uint8Array, messages: PeerMessage[]): void {
     if (this.#ended) return;
     if (this.#boot === undefined) this.#onHello(body);
-    else messages.push(decodePeerMessage(body));
+    else for (const message of decodeFrame(body)) messages.push(message);
   }
 
   #onHello(body: Uint8Array): void {

@@ -1,5 +1,9 @@
 import type { Stream } from "@libp2p/interface";
 import type { Clock } from "../../core/clock.ts";
+import type { PeerMessage } from "../transport.ts";
+import { encodeFrame } from "../wire.ts";
+import { frame } from "./frames.ts";
+import { Outgoing, sizeOf } from "./outgoing.ts";
 
 export interface PeerLinkOptions {
   readonly clock: Clock;
@@ -14,7 +18,7 @@ export interface PeerLinkOptions {
 const QUEUE_BYTES_MAX = 16 * 2 ** 20;
 /** While the stream is being opened only little is kept: it is stale soon. */
 const DIALLING_BYTES_MAX = 2 * 2 ** 20;
-const WRITE_BYTES = 256 * 1024;
+const FRAME_BYTES = 256 * 1024;
 const DIAL_TIMEOUT_MS = 3_000;
 const BACKOFF_MIN_MS = 50;
 const BACKOFF_MAX_MS = 500;
@@ -22,10 +26,7 @@ const BACKOFF_MAX_MS = 500;
 /** The stream to one peer: opened when there is something to say, opened again when it broke. */
 export class PeerLink {
   readonly #options: PeerLinkOptions;
-  /** Heartbeats, votes, replies: before what carries entries. */
-  #urgent: Uint8Array[] = [];
-  #bulk: Uint8Array[] = [];
-  #queuedBytes = 0;
+  readonly #queue = new Outgoing();
   #stream: Stream | undefined;
   #dialling: AbortController | undefined;
   #backoffMs = 0;
@@ -38,24 +39,21 @@ export class PeerLink {
     this.#options = options;
   }
 
-  send(frames: readonly { readonly bytes: Uint8Array; readonly urgent: boolean }[]): void {
+  send(messages: readonly PeerMessage[]): void {
     if (this.#closed) return;
     if (this.#stream === undefined && this.#dialling === undefined) {
       if (this.#options.clock.monotonicMs() < this.#retryAt) {
-        this.#options.lost(frames.length);
+        this.#options.lost(messages.length);
         return;
       }
       this.#dial();
     }
     const limit = this.#stream === undefined ? DIALLING_BYTES_MAX : QUEUE_BYTES_MAX;
     let dropped = 0;
-    for (const { bytes, urgent } of frames) {
-      if (this.#queuedBytes + bytes.byteLength > limit && this.#queuedBytes > 0) {
-        dropped += 1;
-        continue;
-      }
-      (urgent ? this.#urgent : this.#bulk).push(bytes);
-      this.#queuedBytes += bytes.byteLength;
+    for (const message of messages) {
+      const sizeBytes = sizeOf(message);
+      if (this.#queue.sizeBytes + sizeBytes > limit && this.#queue.sizeBytes > 0) dropped += 1;
+      else this.#queue.push(message, sizeBytes);
     }
     if (dropped > 0) this.#options.lost(dropped);
     this.#unansweredSince ??= this.#options.clock.monotonicMs();
@@ -100,7 +98,7 @@ export class PeerLink {
       .catch(() => {
         this.#backoffMs = Math.min(BACKOFF_MAX_MS, Math.max(BACKOFF_MIN_MS, this.#backoffMs * 2));
         this.#retryAt = this.#options.clock.monotonicMs() + this.#backoffMs;
-        const dropped = this.#drop();
+        const dropped = this.#queue.clear();
         if (!this.#closed) this.#options.lost(dropped);
       })
       .finally(() => {
@@ -133,18 +131,10 @@ export class PeerLink {
   #forget(): number {
     this.#stream = undefined;
     this.#unansweredSince = undefined;
-    return this.#drop();
+    return this.#queue.clear();
   }
 
-  #drop(): number {
-    const dropped = this.#urgent.length + this.#bulk.length;
-    this.#urgent = [];
-    this.#bulk = [];
-    this.#queuedBytes = 0;
-    return dropped;
-  }
-
-  /** In a microtask: what one turn of the loop says to a peer goes out in one write. */
+  /** In a microtask: what one turn of the loop says to a peer goes out in one frame. */
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -158,25 +148,11 @@ export class PeerLink {
     const stream = this.#stream;
     if (stream === undefined) return;
     try {
-      while (this.#queuedBytes > 0 && !stream.writableNeedsDrain && stream.status === "open") {
-        const parts = this.#urgent.length > 0 ? takeBytes(this.#urgent, WRITE_BYTES) : takeBytes(this.#bulk, WRITE_BYTES);
-        const bytes = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
-        this.#queuedBytes -= bytes.byteLength;
-        stream.send(bytes);
+      while (this.#queue.sizeBytes > 0 && !stream.writableNeedsDrain && stream.status === "open") {
+        stream.send(frame(encodeFrame(this.#queue.take(FRAME_BYTES))));
       }
     } catch (error) {
       this.reset(String(error));
     }
   }
-}
-
-function takeBytes(queue: Uint8Array[], maxBytes: number): Uint8Array[] {
-  let sizeBytes = 0;
-  let count = 0;
-  for (const bytes of queue) {
-    sizeBytes += bytes.byteLength;
-    if (count > 0 && sizeBytes > maxBytes) break;
-    count += 1;
-  }
-  return queue.splice(0, count);
 }

@@ -163,12 +163,13 @@ test("after a lost connection the next messages arrive again", async () => {
 test("G7: a peer that the membership does not list is refused", async () => {
   const [left, right] = [new Inbox(), new Inbox()];
   const one = await start(1, left);
-  await start(2, right);
+  const two = await start(2, right);
   const stranger = members.get(1)!;
   members.delete(1);
   one.send(2, [{ kind: "ping" }]);
   await left.until(() => left.lost.length > 0);
   expect(right.received).toEqual([]);
+  expect(two.counters.strangers).toBe(1);
   members.set(1, stranger);
   // It tries again by itself, after its back-off.
   const retry = setInterval(() => one.send(2, [{ kind: "ping" }]), 20);

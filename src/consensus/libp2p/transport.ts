@@ -5,7 +5,6 @@ import type { Log } from "../../core/log.ts";
 import type { PeerId, RaftId } from "../../core/peer.ts";
 import { ConsensusError } from "../errors.ts";
 import type { Boot, PeerMessage, Transport, TransportHandler } from "../transport.ts";
-import { encodePeerMessage } from "../wire.ts";
 import { freshCounters, type TransportCounters } from "./counters.ts";
 import { FrameCutter, FrameStream, frame, piecesOf } from "./frames.ts";
 import { clusterHash, decodeHello, decodeRefusal, encodeHello, type Hello } from "./hello.ts";
@@ -64,7 +63,7 @@ export class Libp2pTransport implements Transport {
   }
 
   send(to: RaftId, messages: readonly PeerMessage[]): void {
-    this.#link(to)?.send(messages.map((message) => ({ bytes: frame(encodePeerMessage(message)), urgent: isUrgent(message) })));
+    this.#link(to)?.send(messages);
   }
 
   async sendSnapshot(to: RaftId, header: Uint8Array, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Uint8Array> {
@@ -245,12 +244,6 @@ export class Libp2pTransport implements Transport {
       }
     }
   }
-}
-
-/** Entries and proposals are long and can wait; all else keeps the group together. */
-function isUrgent(message: PeerMessage): boolean {
-  if (message.kind === "proposal") return false;
-  return message.kind !== "raft" || message.message.type !== "append" || message.message.entries.length === 0;
 }
 
 async function* chunksOf(stream: FrameStream, clock: Clock): AsyncIterable<Uint8Array> {
