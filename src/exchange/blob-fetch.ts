@@ -3,7 +3,6 @@ import type { Log } from "../core/log.ts";
 import type { PeerId } from "../core/peer.ts";
 import { PIECE_SIZE_BYTES, type PieceHash, pieceCount, pieceRoot } from "../core/pieces.ts";
 import type { ByteRange } from "../core/range.ts";
-import { discard } from "../core/spent-bytes.ts";
 import { abortError, untilAborted } from "./abort.ts";
 import type { LocalBlobs, Wanted } from "./exchange.ts";
 import { digestAside, hashPieceAside } from "./hashing.ts";
@@ -53,8 +52,6 @@ interface Piece {
   readonly controller: AbortController;
   users: number;
   ahead: boolean;
-  /** A reader left while chunks of it may be on their way to a client: its memory is the collector's. */
-  inUse: boolean;
 }
 
 /** What is yielded at once; a piece goes out in several, so that a slow client holds little in its socket. */
@@ -106,7 +103,6 @@ export class BlobFetch {
     const last = Math.max(0, Math.ceil(range.end / PIECE_SIZE_BYTES) - 1);
     const claims = new Map<number, Piece>();
     let begun = false;
-    let passed: number | undefined; // its last chunk is with the reader until he has asked for the second one after it
     this.#readers += 1;
     try {
       if (whole) this.#cache ??= this.#openCache();
@@ -121,11 +117,10 @@ export class BlobFetch {
         const offset = index * PIECE_SIZE_BYTES;
         yield* chunksOf(bytes, Math.max(0, range.start - offset), Math.min(bytes.byteLength, range.end - offset), signal);
         await stored;
-        if (passed !== undefined) this.#release(claims, passed, true);
-        passed = index;
+        this.#release(claims, index);
       }
     } finally {
-      for (const index of [...claims.keys()]) this.#release(claims, index, false);
+      for (const index of [...claims.keys()]) this.#release(claims, index);
       this.#readers -= 1;
       if (this.#readers === 0) this.#leave();
     }
@@ -148,7 +143,7 @@ export class BlobFetch {
     let piece = this.#pieces.get(index);
     if (piece === undefined) {
       const controller = new AbortController();
-      piece = { bytes: this.#obtain(index, controller.signal), controller, users: 0, ahead, inUse: false };
+      piece = { bytes: this.#obtain(index, controller.signal), controller, users: 0, ahead };
       piece.bytes.catch(() => {}); // read ahead: nobody may be waiting yet
       this.#pieces.set(index, piece);
     }
@@ -162,18 +157,15 @@ export class BlobFetch {
     piece.ahead = false;
   }
 
-  /** @param isSpent nothing of the piece is with this reader any more */
-  #release(claims: Map<number, Piece>, index: number, isSpent: boolean): void {
+  #release(claims: Map<number, Piece>, index: number): void {
     const piece = claims.get(index);
     if (piece === undefined) return;
     claims.delete(index);
     piece.users -= 1;
-    piece.inUse ||= !isSpent;
     if (piece.users > 0) return;
     this.#reached(piece);
     this.#pieces.delete(index);
     piece.controller.abort(abortError("nobody waits for the piece any more"));
-    if (!piece.inUse) void piece.bytes.then(discard); // every reader has had it whole
   }
 
   async #obtain(index: number, signal: AbortSignal): Promise<Uint8Array> {

@@ -2,7 +2,6 @@ import type { Stream } from "@libp2p/interface";
 import type { Clock } from "../../core/clock.ts";
 import { isAbortError } from "../../core/errors.ts";
 import type { PeerId } from "../../core/peer.ts";
-import { handOver } from "../../core/spent-bytes.ts";
 import type { LocalBlobs, Wanted } from "../exchange.ts";
 import type { PeerLink, PieceReply, PieceRequest } from "../link.ts";
 import type { PeerTable } from "../peer-table.ts";
@@ -138,7 +137,7 @@ export class BlobClient implements PeerLink {
       await channel.readInto(bytes, onProgress);
       const pieces = answer.list === undefined ? undefined : unpackList(bytesOf(answer, "list"));
       this.#keep(peer, channel);
-      return { sizeBytes: count(answer, "sizeBytes"), pieces, bytes: handOver(bytes) };
+      return { sizeBytes: count(answer, "sizeBytes"), pieces, bytes };
     } catch (error) {
       if (!this.#isKept(peer, channel)) channel.abort(error instanceof Error ? error : new Error(String(error)));
       throw error;

@@ -1,7 +1,6 @@
 import type { Stream, StreamCloseEvent, StreamMessageEvent } from "@libp2p/interface";
 import type { Clock } from "../../core/clock.ts";
 import { decode, encode } from "../../core/codec.ts";
-import { discard, handOver } from "../../core/spent-bytes.ts";
 
 /** Above this many bytes that nobody has read the other end is stopped, below the second one it goes on. */
 const QUEUE_HIGH_BYTES = 1024 * 1024;
@@ -98,11 +97,10 @@ export class Channel {
       target.set(taken, filled);
       filled += taken.byteLength;
       onProgress?.(taken.byteLength);
-      if (taken === chunk) discard(handOver(chunk)); // copied: its memory must not wait for a collection
     }
   }
 
-  /** Exactly `sizeBytes` of raw bytes, without a copy: what came off the wire is handed over to whoever reads it here. */
+  /** Exactly `sizeBytes` of raw bytes, without a copy. */
   async *body(sizeBytes: number): AsyncIterable<Uint8Array> {
     let left = sizeBytes;
     while (left > 0) {
@@ -110,7 +108,7 @@ export class Channel {
       if (chunk === undefined) throw new ChannelEnded(`the peer closed ${left} bytes before the end`);
       const taken = this.#take(chunk, left);
       left -= taken.byteLength;
-      yield handOver(taken);
+      yield taken;
     }
   }
 

@@ -91,23 +91,3 @@ test("spreads, taken and refused, leave no stream open", async () => {
   }
   await streamsFall(BLOB_PROTOCOL, 0);
 });
-
-test("the memory of a piece is freed once every reader has had it, and left to the collector where one has gone in the middle", async () => {
-  const wanted = await held(9_000_000);
-  const whole = { start: 0, end: wanted.sizeBytes };
-  const firstChunk = async (): Promise<[Uint8Array, AsyncIterator<Uint8Array>]> => {
-    const chunks = asking.fetch(wanted, whole, never)[Symbol.asyncIterator]();
-    return [(await chunks.next()).value!, chunks];
-  };
-  const [left, leaver] = await firstChunk();
-  const [, stayer] = await firstChunk();
-  await leaver.return?.();
-  while ((await stayer.next()).done !== true);
-  expect(left.byteLength).toBe(1024 * 1024); // it may be on its way to a client
-  const other = { ...wanted, digest: blobs.store.put(sampleBytes(9_000_000, 4)) };
-  const read = asking.fetch({ ...other, root: (await blobs.store.pin(other.digest, "y"))!.root }, whole, never)[Symbol.asyncIterator]();
-  const first: Uint8Array = (await read.next()).value!;
-  expect(first.byteLength).toBe(1024 * 1024);
-  while ((await read.next()).done !== true);
-  expect(first.byteLength).toBe(0);
-});
