@@ -64,6 +64,7 @@ export class Cluster {
       up: () => {
         if (node.driver !== undefined) this.#options.up?.(node, node.driver);
       },
+      installing: () => this.count("snapshot"),
       ended: (_, replace) => {
         if (replace) {
           node.gone = true;

@@ -7,6 +7,7 @@ import type { Settings } from "./settings.ts";
 import type { SimNode } from "./sim-node.ts";
 
 const BACKLOG_MS_MAX = 30;
+const INSTALL_MS_MAX = 12;
 
 type Handler = (action: FaultAction) => void;
 type NodeHandler = (node: SimNode, action: FaultAction) => void;
@@ -79,6 +80,7 @@ export class FaultInjector {
       node.weather.slowWrites(0, 0);
       node.weather.failing = undefined;
       node.onLogSync = undefined;
+      node.onInstall = undefined;
       node.start();
     }
   }
@@ -96,6 +98,12 @@ export class FaultInjector {
       crashAll: () => {
         count("crashAll");
         for (const node of this.#cluster.nodes.values()) this.#crash(node);
+      },
+      crashAtInstall: ({ strength, durationMs }: FaultAction) => {
+        for (const node of this.#cluster.nodes.values()) this.#crashAtInstall(node, INSTALL_MS_MAX * strength);
+        this.#later(8 * durationMs, () => {
+          for (const node of this.#cluster.nodes.values()) node.onInstall = undefined;
+        });
       },
       pause: this.#at((node, { durationMs, strength }) => {
         count("pause");
@@ -178,6 +186,14 @@ export class FaultInjector {
     node.onLogSync = (syncMs) => {
       node.onLogSync = undefined;
       this.#later(syncMs * part, () => this.#crash(node));
+    };
+  }
+
+  /** While a snapshot is written beside the catalog, takes its place, or the log is not told yet. */
+  #crashAtInstall(node: SimNode, delayMs: number): void {
+    node.onInstall = () => {
+      node.onInstall = undefined;
+      this.#later(delayMs, () => this.#crash(node));
     };
   }
 

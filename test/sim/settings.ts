@@ -48,7 +48,7 @@ export function drawSettings(random: Random): Settings {
     proposalsMax: one(3, 512),
     proposalBytesMax: 32 * 2 ** 20,
     appendBytes: one(200, 700, 2 ** 20),
-    keepEntries: one(2, 8, 30, 10_000),
+    keepEntries: one(1, 2, 8, 10_000),
     keepBytes: 64 * 2 ** 20,
     sealEntries: one(4, 1_000),
   };

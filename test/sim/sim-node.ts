@@ -24,6 +24,7 @@ export interface SimNodeOptions {
   readonly image?: DiskImage;
   /** Makes a cluster. */
   readonly voters?: readonly number[];
+  readonly installing: (node: SimNode) => void;
   /** It has opened and takes part. */
   readonly up: (node: SimNode) => void;
   /** Its process has ended by itself. @param replace its disk cannot be trusted any more */
@@ -77,6 +78,8 @@ export class SimNode {
   readonly images: DiskImage[] = [];
   /** Called when a sync of its log begins, with its length. */
   onLogSync: ((durationMs: number) => void) | undefined;
+  /** Called when it begins to install a snapshot. */
+  onInstall: (() => void) | undefined;
   readonly #options: SimNodeOptions;
   #process: Process | undefined;
   #confirmLog: (() => void) | undefined;
@@ -97,6 +100,10 @@ export class SimNode {
         if (sync) this.onLogSync?.(durationMs);
       },
       catalogOpened: invariants.catalogOpened.bind(invariants, id),
+      installBegun: () => {
+        options.installing(this);
+        this.onInstall?.();
+      },
       catalogWritten: invariants.catalogWritten.bind(invariants, id),
     };
     this.disk = new NodeDisk(world, `n${id}`, this.weather, observer, image);

@@ -11,6 +11,8 @@ export interface DiskObserver {
   logWritten(batch: Batch, sync: boolean): void;
   logWriting(batch: Batch, sync: boolean, durationMs: number): void;
   catalogOpened(rows: Rows): void;
+  /** A snapshot is about to be written. */
+  installBegun(): void;
   catalogWritten(batch: Batch): void;
 }
 
@@ -136,6 +138,7 @@ export class NodeDisk {
       begin: async () => {
         await this.#wait(owner, this.#behaviour.latencyMs(false));
         this.installing = true;
+        this.#observer.installBegun();
         return this.#openOn(owner, new Volume(), new Map());
       },
       commit: async (fresh, switched) => {
