@@ -50,14 +50,8 @@ export const CORE: readonly Bug[] = [
   },
   {
     number: 105,
-    name: "a probe does not step back after a rejection",
-    edits: [
-      {
-        file: "src/raft/progress.ts",
-        find: "this.next = Math.max(Math.min(rejected, hint + 1), this.match + 1);",
-        replace: "this.next = Math.max(rejected + 1, this.match + 1);",
-      },
-    ],
+    name: "a peer whose probe was lost stays paused",
+    edits: [{ file: "src/raft/leader.ts", find: "  progress.flowPaused = false;\n", replace: "" }],
   },
   {
     number: 106,
@@ -102,6 +96,11 @@ export const CORE: readonly Bug[] = [
         replace: `const last = this.log.append(entries);
     this.tracker.progress.get(this.id)?.maybeUpdate(last);
     this.sendAppendReply(this.id, last);`,
+      },
+      {
+        file: "src/raft/replication.ts",
+        find: "if (!progress.maybeUpdate(index) && !probed) return;",
+        replace: "if (!progress.maybeUpdate(index) && !probed && from !== raft.id) return;",
       },
     ],
   },

@@ -116,9 +116,9 @@ export const STATE: readonly Bug[] = [
     name: "a snapshot is sent under the index of the message, not of its content",
     edits: [
       {
-        file: "src/consensus/snapshots.ts",
-        find: "snapshot: { meta: snapshot.meta, data: message.snapshot.data }",
-        replace: "snapshot: { meta: message.snapshot.meta, data: message.snapshot.data }",
+        file: "src/consensus/snapshot-sender.ts",
+        find: "snapshot: { meta, data: message.snapshot.data } };",
+        replace: "snapshot: { meta: message.snapshot.meta, data: message.snapshot.data } };",
       },
     ],
   },
@@ -139,8 +139,8 @@ export const STATE: readonly Bug[] = [
     edits: [
       {
         file: "src/consensus/snapshots.ts",
-        find: "if (index <= store.appliedIndex || this.#stopping.signal.aborted) {",
-        replace: "if (this.#stopping.signal.aborted) {",
+        find: "if (index <= store.appliedIndex || this.#stopped) {",
+        replace: "if (this.#stopped) {",
       },
     ],
   },
@@ -150,8 +150,9 @@ export const STATE: readonly Bug[] = [
     edits: [
       {
         file: "src/consensus/snapshots.ts",
-        find: "if (meta.index > store.appliedIndex) {",
-        replace: "this.#options.step(message);\n      if (meta.index > store.appliedIndex) {",
+        find: "    const answer = await this.#receiver.take(from, header, chunks);",
+        replace: `    if (header.kind === "content") this.#options.step(header.message);
+    const answer = await this.#receiver.take(from, header, chunks);`,
       },
     ],
   },
@@ -160,9 +161,20 @@ export const STATE: readonly Bug[] = [
     name: "a snapshot that did not arrive is not reported",
     edits: [
       {
-        file: "src/consensus/snapshots.ts",
-        find: "if (!this.#stopping.signal.aborted) report(to, status);",
-        replace: 'if (!this.#stopping.signal.aborted && status === "finish") report(to, status);',
+        file: "src/consensus/snapshot-sender.ts",
+        find: "if (!this.#stopping.signal.aborted) this.#options.report(to, status);",
+        replace: 'if (!this.#stopping.signal.aborted && status === "finish") this.#options.report(to, status);',
+      },
+    ],
+  },
+  {
+    number: 157,
+    name: "a snapshot goes on after the parts of another state",
+    edits: [
+      {
+        file: "src/consensus/snapshot-receiver.ts",
+        find: "const same = partial?.meta.index === meta.index && partial.meta.term === meta.term && Buffer.compare(partial.seal, seal) === 0;",
+        replace: "const same = partial !== undefined && partial.meta.index <= meta.index && partial.seal.byteLength === seal.byteLength;",
       },
     ],
   },
