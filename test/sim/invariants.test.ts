@@ -1,0 +1,109 @@
+import { expect, test } from "vitest";
+import { orderedIndex } from "../../src/consensus/database.ts";
+import { encodeEntry, encodeMeta, type LogMeta } from "../../src/consensus/log-record.ts";
+import { encode } from "../../src/core/codec.ts";
+import type { ConfState, Entry, EntryType } from "../../src/raft/types.ts";
+import type { Batch } from "./disk/volume.ts";
+import { Invariants } from "./invariants.ts";
+import { World } from "./world.ts";
+
+const CONF: ConfState = { voters: [1, 2, 3], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
+const META = { base: { index: 1, term: 1 }, sizeBytes: 0, sequence: 1, checkpoint: 1, bootConfState: undefined, incarnation: 1 };
+
+function entry(index: number, term: number, text = "x", type: EntryType = "normal"): Entry {
+  return { index, term, type, data: Buffer.from(text) };
+}
+
+function meta(term: number, vote: number, lastIndex: number, commit = 1): Batch[number] {
+  const head = { ...META, hardState: { term, vote, commit }, lastIndex } as unknown as LogMeta;
+  return { type: "put", key: "m", value: encodeMeta(head) };
+}
+
+function write(entries: readonly Entry[], head: Batch[number]): Batch {
+  return [...entries.map((each) => ({ type: "put" as const, key: `e${orderedIndex(each.index)}`, value: encodeEntry(each) })), head];
+}
+
+function applied(index: number, seal: string, confState = CONF): Batch {
+  return [
+    { type: "put", key: "m", value: encode({ index, term: 1, confState, checkpoint: index, installed: 0 }) },
+    { type: "put", key: `s${orderedIndex(index)}`, value: encode([0, Buffer.from(seal)]) },
+  ];
+}
+
+/** What the invariants say once `happen` has happened to three voters that have nothing but a configuration. */
+function judge(happen: (invariants: Invariants) => void): string | undefined {
+  const world = new World(1);
+  const invariants = new Invariants(world);
+  for (const id of [1, 2, 3]) invariants.catalogWritten(id, applied(1, "s"));
+  happen(invariants);
+  return world.violation?.invariant;
+}
+
+/** All three have the entry 2 of term 2, and 1 was elected by itself and 2. */
+function replicated(invariants: Invariants): void {
+  for (const id of [1, 2, 3]) invariants.logWritten(id, write([entry(2, 2)], meta(2, 1, 2)), true);
+  invariants.sent(2, { type: "voteReply", from: 2, to: 1, term: 2, rejected: false });
+  invariants.leads(1, 2);
+}
+
+const append = (from: number, term: number, commit: number) =>
+  ({ type: "append", from, to: 2, term, prevIndex: 1, prevTerm: 1, entries: [], commit }) as const;
+const acknowledge = (from: number, term: number, index: number) =>
+  ({ type: "appendReply", from, to: 1, term, index, rejected: false, hintIndex: 0, hintTerm: 0 }) as const;
+
+test("what a cluster does in order breaks nothing", () => {
+  const verdict = judge((invariants) => {
+    replicated(invariants);
+    invariants.sent(2, acknowledge(2, 2, 2));
+    invariants.sent(1, append(1, 2, 2));
+    for (const id of [1, 2, 3]) invariants.catalogWritten(id, applied(2, "t"));
+    invariants.acknowledged(2);
+  });
+  expect(verdict).toBeUndefined();
+});
+
+test.each<[invariant: string, happen: (invariants: Invariants) => void]>([
+  ["one leader a term", (all) => (replicated(all), all.leads(2, 2))],
+  ["one vote a term", (all) => (all.logWritten(3, write([], meta(3, 1, 1)), true), all.sent(3, vote(3, 1, 3)), all.sent(3, vote(3, 2, 3)))],
+  ["a promise is durable", (all) => all.sent(2, vote(2, 1, 2))],
+  ["a promise is durable", (all) => (all.logWritten(2, write([entry(2, 2)], meta(2, 0, 2)), false), all.sent(2, acknowledge(2, 2, 2)))],
+  ["a leader has the votes of a quorum", (all) => (all.logWritten(1, write([], meta(2, 1, 1)), true), all.leads(1, 2))],
+  ["log matching", (all) => (replicated(all), all.logWritten(3, write([entry(2, 2, "another")], meta(2, 1, 2)), true))],
+  [
+    "commit needs a quorum",
+    (all) => (all.logWritten(1, write([entry(2, 2)], meta(2, 1, 2)), true), elect(all), all.sent(1, append(1, 2, 2))),
+  ],
+  ["the hard state never regresses", (all) => (replicated(all), all.logWritten(3, write([], meta(2, 2, 2)), true))],
+  ["the hard state never regresses", (all) => (replicated(all), all.logWritten(3, write([], meta(1, 0, 2)), true))],
+  ["state machine safety", (all) => (all.catalogWritten(1, applied(2, "a")), all.catalogWritten(2, applied(2, "b")))],
+  [
+    "state machine safety",
+    (all) => (all.catalogWritten(1, applied(2, "a")), all.catalogWritten(2, applied(2, "a", { ...CONF, voters: [1, 2] }))),
+  ],
+  ["no acknowledged write is lost", (all) => (replicated(all), all.acknowledged(2))],
+  [
+    "an acknowledged entry stays",
+    (all) => (replicated(all), all.sent(2, acknowledge(2, 2, 2)), all.logWritten(2, write([], meta(2, 1, 1)), true)),
+  ],
+  ["one configuration change at a time", (all) => all.logWritten(1, write([change(2), change(3)], meta(2, 1, 3)), true)],
+  ["corruption is detected", (all) => (replicated(all), all.logOpened(3, new Map([["m", valueOf(meta(2, 1, 1))]]))())],
+])("a breach of %j is seen", (invariant, happen) => {
+  expect(judge(happen)).toBe(invariant);
+});
+
+function vote(from: number, to: number, term: number) {
+  return { type: "voteReply", from, to, term, rejected: false } as const;
+}
+
+function elect(invariants: Invariants): void {
+  invariants.logWritten(2, write([], meta(2, 1, 1)), true);
+  invariants.sent(2, { type: "voteReply", from: 2, to: 1, term: 2, rejected: false });
+}
+
+function change(index: number): Entry {
+  return entry(index, 2, "c", "confChangeV2");
+}
+
+function valueOf(operation: Batch[number]): Uint8Array {
+  return operation.type === "put" ? operation.value : new Uint8Array(0);
+}
