@@ -62,6 +62,8 @@ export interface Storage {
   openWitness?(): Promise<LogWitness>;
   /** @throws ConsensusError catalogCorrupt, folderInUse or storage */
   openCatalog(): Promise<CatalogDatabases>;
+  /** Keeps a damaged catalog for people to look at, and makes room for an empty one. @returns where it is now */
+  setCatalogAside?(): Promise<string>;
 }
 
 /** Sixteen hex digits, so that text order is number order. */

@@ -6,15 +6,20 @@ import type { ConfState } from "../raft/types.ts";
 import { DurableCatalog } from "./catalog-store.ts";
 import type { Storage } from "./database.ts";
 import { Driver } from "./driver.ts";
-import type { Fatal } from "./errors.ts";
+import { ConsensusError, type Fatal } from "./errors.ts";
+import { heal, restartable } from "./heal.ts";
 import { DurableRaftLog } from "./raft-log.ts";
 import { reconcile } from "./reconcile.ts";
 import { DEFAULT_TIMING, type Timing } from "./timing.ts";
-import type { Transport } from "./transport.ts";
+import type { Boot, Transport } from "./transport.ts";
 
 export interface OpenOptions {
   readonly storage: Storage;
+  /** Where it is given, a log of another cluster or node is refused. */
+  readonly clusterId?: string;
   readonly raftId: RaftId;
+  /** The other members as this node knows them without its catalog: a damaged one is fetched from one of them. */
+  readonly peers?: () => readonly RaftId[];
   /** Makes a new cluster where the log is fresh; a joiner has none and waits for a snapshot of the leader. */
   readonly bootstrap: { readonly voters: readonly RaftId[] } | undefined;
   readonly transport: Transport;
@@ -26,34 +31,34 @@ export interface OpenOptions {
   readonly timing?: Partial<Timing>;
   /** Runs in a later turn of the event loop; `setImmediate` by default. */
   readonly defer?: (run: () => void) => void;
+  /** Gives up an opening that is under way. */
+  readonly signal?: AbortSignal;
 }
 
 /**
- * Opens this node's log and catalog, checks them, and begins to take part.
- * @throws ConsensusError folderInUse, logCorrupt, catalogCorrupt, storage
+ * Opens this node's log and catalog, checks them, and begins to take part. A damaged catalog is set aside and fetched from another member first.
+ * @throws ConsensusError folderInUse, foreignFolder, logCorrupt, catalogCorrupt, storage
  */
 export async function openConsensus(options: OpenOptions): Promise<Driver> {
   const { storage, clock, fatal, raftId: self } = options;
   let failed: (error: Error) => void = fatal;
   const fail: Fatal = (error) => failed(error);
-  const log = await DurableRaftLog.open({ storage, fatal: fail, bootstrap: confOf(options.bootstrap) });
+  const owner = options.clusterId === undefined ? {} : { owner: { clusterId: options.clusterId, raftId: self } };
+  const log = await DurableRaftLog.open({ storage, fatal: fail, bootstrap: confOf(options.bootstrap), ...owner });
+  const transport = restartable(options.transport);
   let store: DurableCatalog | undefined;
   try {
-    store = await DurableCatalog.open({
-      storage,
-      clock,
-      fatal: fail,
-      ...(log.bootstrap === undefined ? {} : { initial: log.bootstrap }),
-    });
-    await reconcile(log, store, storage.place);
+    store = await openCatalog(options, log, fail);
     const nonce = Buffer.from(options.random.bytes(8)).toString("hex");
     const boot = { incarnation: log.incarnation, nonce, term: log.hardState.term, lastIndex: log.lastIndex() };
+    await bringUp(options, log, store, transport, boot);
+    await reconcile(log, store, storage.place);
     const driver = new Driver({
       self,
       boot,
       log,
       store,
-      transport: options.transport,
+      transport,
       clock,
       random: options.random,
       logger: options.log,
@@ -65,10 +70,46 @@ export async function openConsensus(options: OpenOptions): Promise<Driver> {
     await driver.start();
     return driver;
   } catch (error) {
+    await transport.close();
     await store?.close();
     await log.close();
     throw error;
   }
+}
+
+/** A damaged catalog is set aside where there is another one to be had: of a member, or made again from a log that reaches back to the beginning. */
+async function openCatalog(
+  { storage, clock, log: logger, peers }: OpenOptions,
+  log: DurableRaftLog,
+  fatal: Fatal,
+): Promise<DurableCatalog> {
+  const open = () => DurableCatalog.open({ storage, clock, fatal, ...(log.bootstrap === undefined ? {} : { initial: log.bootstrap }) });
+  try {
+    return await open();
+  } catch (error) {
+    if (!(error instanceof ConsensusError) || error.code !== "catalogCorrupt" || storage.setCatalogAside === undefined) throw error;
+    const replayable = log.base.index <= (log.bootstrap?.index ?? 0);
+    if (!replayable && (peers?.().length ?? 0) === 0) throw alone(error.message, storage.place);
+    const aside = await storage.setCatalogAside();
+    const source = replayable ? "it is made again from the log" : "it is fetched from another member before this node takes part";
+    logger.warn({ reason: error.message, aside }, `the catalog is damaged and was set aside: ${source}`);
+    return open();
+  }
+}
+
+async function bringUp(options: OpenOptions, log: DurableRaftLog, store: DurableCatalog, transport: Transport, boot: Boot): Promise<void> {
+  const { raftId: self, clock, log: logger, signal = new AbortController().signal, peers, storage } = options;
+  const atLeast = log.base.index;
+  if (store.appliedIndex >= atLeast || peers === undefined) return;
+  const behind = `The catalog in ${storage.place} is at entry ${store.appliedIndex}, but the log begins after ${atLeast}.`;
+  if (peers().length === 0) throw alone(behind, storage.place);
+  logger.warn({ applied: store.appliedIndex, atLeast }, "the catalog is behind what the log holds: it is fetched from another member");
+  await heal({ self, boot, store, transport, clock, log: logger, peers, atLeast, signal });
+}
+
+function alone(reason: string, place: string): ConsensusError {
+  const message = `${reason} No other member is known that could send its catalog, and the log does not reach back to the beginning: this node was the only one, or its node.json is too old to name the others. Restore the folder ${place} from a backup.`;
+  return new ConsensusError("catalogCorrupt", message, { folder: place });
 }
 
 function confOf(bootstrap: OpenOptions["bootstrap"]): ConfState | undefined {

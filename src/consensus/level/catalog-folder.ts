@@ -2,10 +2,12 @@ import { mkdir, open as openFile, readdir, readFile, rename, rm } from "node:fs/
 import { join } from "node:path";
 import type { CatalogDatabases } from "../database.ts";
 import { ConsensusError } from "../errors.ts";
-import { type LevelDatabase, openDatabase, syncFolder } from "./level-database.ts";
+import { folderDamage } from "./folder-check.ts";
+import { isDamage, type LevelDatabase, openDatabase, syncFolder } from "./level-database.ts";
 
 const CURRENT = "current";
 const PREFIX = "db-";
+const NAME = /^db-[1-9]\d*$/;
 const OPTIONS = { cacheBytes: 16 * 2 ** 20, writeBufferBytes: 4 * 2 ** 20, compression: true };
 
 /**
@@ -16,11 +18,11 @@ export async function openCatalogFolder(folder: string): Promise<CatalogDatabase
   await mkdir(folder, { recursive: true });
   let name = await readCurrent(folder);
   if (name === undefined) {
-    if ((await readdir(folder)).some((entry) => entry.startsWith(PREFIX))) throw currentMissing(folder);
+    if ((await readdir(folder)).some((entry) => entry.startsWith(PREFIX))) throw damaged(folder, "no file names the current database");
     name = `${PREFIX}1`;
     await writeCurrent(folder, name);
   }
-  let database = await openDatabase(join(folder, name), OPTIONS);
+  let database = await openChecked(folder, name);
   let begun: LevelDatabase | undefined;
   let dropping: Promise<void> = Promise.resolve();
   // Only now: the lock of the current database says that no other process is at work here.
@@ -74,9 +76,22 @@ async function drop(database: LevelDatabase, path: string, before: Promise<void>
   await rm(path, { recursive: true, force: true }).catch(() => undefined);
 }
 
-function currentMissing(folder: string): ConsensusError {
-  const message = `The catalog in ${folder} has databases but no file that names the current one. It must be reinstalled from another member.`;
-  return new ConsensusError("catalogCorrupt", message, { folder });
+async function openChecked(folder: string, name: string): Promise<LevelDatabase> {
+  const others = (await readdir(folder)).filter((entry) => entry.startsWith(PREFIX));
+  // The first one is named before it is made.
+  if (!NAME.test(name) || (!others.includes(name) && (others.length > 0 || name !== `${PREFIX}1`)))
+    throw damaged(folder, `the file that names the current database says ${JSON.stringify(name)}`);
+  const damage = await folderDamage(join(folder, name));
+  if (damage !== undefined) throw damaged(folder, damage);
+  try {
+    return await openDatabase(join(folder, name), OPTIONS);
+  } catch (error) {
+    throw isDamage(error) ? damaged(folder, error.message) : error;
+  }
+}
+
+function damaged(folder: string, reason: string): ConsensusError {
+  return new ConsensusError("catalogCorrupt", `The catalog in ${folder} is damaged: ${reason}.`, { folder });
 }
 
 async function readCurrent(folder: string): Promise<string | undefined> {

@@ -1,9 +1,10 @@
+import { readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import type { Storage } from "../database.ts";
 import { logCorrupt } from "../errors.ts";
 import { openCatalogFolder } from "./catalog-folder.ts";
 import { folderDamage } from "./folder-check.ts";
-import { isDamage, openDatabase } from "./level-database.ts";
+import { isDamage, openDatabase, syncFolder } from "./level-database.ts";
 import { openLogWitness } from "./log-witness.ts";
 import { findLostRecord } from "./wal-check.ts";
 
@@ -28,5 +29,17 @@ export function levelStorage(folder: string): Storage {
     },
     openWitness: () => openLogWitness(join(folder, "raft.witness")),
     openCatalog: () => openCatalogFolder(join(folder, "catalog")),
+    setCatalogAside: () => setAside(folder, "catalog"),
   };
+}
+
+/** Renames `name` to the first `name.damaged-<n>` that is free. */
+async function setAside(folder: string, name: string): Promise<string> {
+  const taken = new Set(await readdir(folder));
+  let number = 1;
+  while (taken.has(`${name}.damaged-${number}`)) number += 1;
+  const aside = join(folder, `${name}.damaged-${number}`);
+  await rename(join(folder, name), aside);
+  await syncFolder(folder);
+  return aside;
 }

@@ -24,6 +24,7 @@ export class MemoryCluster {
   readonly #root: string;
   readonly #timing: Partial<Timing>;
   #opens = 0;
+  #known: readonly RaftId[] = [];
 
   private constructor(root: string, timing: Partial<Timing>) {
     this.#root = root;
@@ -49,9 +50,12 @@ export class MemoryCluster {
   /** Opens a node on its folder; without `voters` it waits to be told by a leader. */
   async open(id: RaftId, voters?: readonly RaftId[], folder = this.folder(id)): Promise<Driver> {
     this.#opens += 1;
+    this.#known = [...new Set([...this.#known, id])];
     const driver = await openConsensus({
       storage: levelStorage(folder),
       raftId: id,
+      clusterId: "test",
+      peers: () => this.#known.filter((known) => known !== id),
       bootstrap: voters === undefined ? undefined : { voters },
       transport: this.network.transport(id),
       clock: systemClock,
