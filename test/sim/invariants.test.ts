@@ -31,7 +31,7 @@ function applied(index: number, seal: string, confState = CONF): Batch {
 }
 
 /** What the invariants say once `happen` has happened to three voters that have nothing but a configuration. */
-function judge(happen: (invariants: Invariants) => void): string | undefined {
+function judge(happen: (invariants: Invariants) => unknown): string | undefined {
   const world = new World(1);
   const invariants = new Invariants(world);
   for (const id of [1, 2, 3]) invariants.catalogWritten(id, applied(1, "s"));
@@ -62,31 +62,31 @@ test("what a cluster does in order breaks nothing", () => {
   expect(verdict).toBeUndefined();
 });
 
-test.each<[invariant: string, happen: (invariants: Invariants) => void]>([
-  ["one leader a term", (all) => (replicated(all), all.leads(2, 2))],
-  ["one vote a term", (all) => (all.logWritten(3, write([], meta(3, 1, 1)), true), all.sent(3, vote(3, 1, 3)), all.sent(3, vote(3, 2, 3)))],
+test.each<[invariant: string, happen: (invariants: Invariants) => unknown]>([
+  ["one leader a term", (all) => [replicated(all), all.leads(2, 2)]],
+  ["one vote a term", (all) => [all.logWritten(3, write([], meta(3, 1, 1)), true), all.sent(3, vote(3, 1, 3)), all.sent(3, vote(3, 2, 3))]],
   ["a promise is durable", (all) => all.sent(2, vote(2, 1, 2))],
-  ["a promise is durable", (all) => (all.logWritten(2, write([entry(2, 2)], meta(2, 0, 2)), false), all.sent(2, acknowledge(2, 2, 2)))],
-  ["a leader has the votes of a quorum", (all) => (all.logWritten(1, write([], meta(2, 1, 1)), true), all.leads(1, 2))],
-  ["log matching", (all) => (replicated(all), all.logWritten(3, write([entry(2, 2, "another")], meta(2, 1, 2)), true))],
+  ["a promise is durable", (all) => [all.logWritten(2, write([entry(2, 2)], meta(2, 0, 2)), false), all.sent(2, acknowledge(2, 2, 2))]],
+  ["a leader has the votes of a quorum", (all) => [all.logWritten(1, write([], meta(2, 1, 1)), true), all.leads(1, 2)]],
+  ["log matching", (all) => [replicated(all), all.logWritten(3, write([entry(2, 2, "another")], meta(2, 1, 2)), true)]],
   [
     "commit needs a quorum",
-    (all) => (all.logWritten(1, write([entry(2, 2)], meta(2, 1, 2)), true), elect(all), all.sent(1, append(1, 2, 2))),
+    (all) => [all.logWritten(1, write([entry(2, 2)], meta(2, 1, 2)), true), elect(all), all.sent(1, append(1, 2, 2))],
   ],
-  ["the hard state never regresses", (all) => (replicated(all), all.logWritten(3, write([], meta(2, 2, 2)), true))],
-  ["the hard state never regresses", (all) => (replicated(all), all.logWritten(3, write([], meta(1, 0, 2)), true))],
-  ["state machine safety", (all) => (all.catalogWritten(1, applied(2, "a")), all.catalogWritten(2, applied(2, "b")))],
+  ["the hard state never regresses", (all) => [replicated(all), all.logWritten(3, write([], meta(2, 2, 2)), true)]],
+  ["the hard state never regresses", (all) => [replicated(all), all.logWritten(3, write([], meta(1, 0, 2)), true)]],
+  ["state machine safety", (all) => [all.catalogWritten(1, applied(2, "a")), all.catalogWritten(2, applied(2, "b"))]],
   [
     "state machine safety",
-    (all) => (all.catalogWritten(1, applied(2, "a")), all.catalogWritten(2, applied(2, "a", { ...CONF, voters: [1, 2] }))),
+    (all) => [all.catalogWritten(1, applied(2, "a")), all.catalogWritten(2, applied(2, "a", { ...CONF, voters: [1, 2] }))],
   ],
-  ["no acknowledged write is lost", (all) => (replicated(all), all.acknowledged(2))],
+  ["no acknowledged write is lost", (all) => [replicated(all), all.acknowledged(2)]],
   [
     "an acknowledged entry stays",
-    (all) => (replicated(all), all.sent(2, acknowledge(2, 2, 2)), all.logWritten(2, write([], meta(2, 1, 1)), true)),
+    (all) => [replicated(all), all.sent(2, acknowledge(2, 2, 2)), all.logWritten(2, write([], meta(2, 1, 1)), true)],
   ],
   ["one configuration change at a time", (all) => all.logWritten(1, write([change(2), change(3)], meta(2, 1, 3)), true)],
-  ["corruption is detected", (all) => (replicated(all), all.logOpened(3, new Map([["m", valueOf(meta(2, 1, 1))]]))())],
+  ["corruption is detected", (all) => [replicated(all), all.logOpened(3, new Map([["m", recordOf(meta(2, 1, 1))]]))()]],
 ])("a breach of %j is seen", (invariant, happen) => {
   expect(judge(happen)).toBe(invariant);
 });
@@ -104,6 +104,6 @@ function change(index: number): Entry {
   return entry(index, 2, "c", "confChangeV2");
 }
 
-function valueOf(operation: Batch[number]): Uint8Array {
+function recordOf(operation: Batch[number]): Uint8Array {
   return operation.type === "put" ? operation.value : new Uint8Array(0);
 }
