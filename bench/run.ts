@@ -1,10 +1,11 @@
 /**
  * `npm run bench`: roadstead beside distribution on this machine, in one run; the server on one core, the load on the other.
- * `node bench/run.ts [SECTION...] [--seconds S]`; sections: small big images memory start remote.
+ * `node bench/run.ts [SECTION...] [--seconds S]`; sections: small big images memory start remote consensus.
  */
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { bigSection } from "./big.ts";
+import { CONSENSUS_COLUMNS, consensusRows } from "./consensus/section.ts";
 import { memorySection, startSection } from "./memory.ts";
 import { remoteSection } from "./remote.ts";
 import { type Row, table } from "./report.ts";
@@ -33,6 +34,11 @@ if (wanted("small") || wanted("big") || wanted("images")) rows.push(...(await be
 if (wanted("start")) rows.push(...(await startSection()));
 if (wanted("memory")) rows.push(...(await memorySection()));
 if (wanted("remote")) rows.push(...(await remoteSection()));
+const consensus = wanted("consensus") ? await consensusRows({ measuredMs: seconds * 1_000 }) : [];
 
 const machine = `${cpus().length} x ${cpus()[0]?.model ?? "unknown"}, Node ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}`;
-process.stdout.write(`${machine}\n\n${table(rows, ["distribution", "alone", "leader of 3", "follower of 3"])}\n`);
+const tables = [
+  ...(rows.length === 0 ? [] : [table(rows, ["distribution", "alone", "leader of 3", "follower of 3"])]),
+  ...(consensus.length === 0 ? [] : [table(consensus, CONSENSUS_COLUMNS)]),
+];
+process.stdout.write(`${machine}\n\n${tables.join("\n\n")}\n`);

@@ -4,22 +4,22 @@
  */
 import { parseArgs } from "node:util";
 import { table } from "../report.ts";
-import { consensusRows } from "./section.ts";
+import { CONSENSUS_COLUMNS, consensusRows } from "./section.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     seconds: { type: "string", default: "5" },
-    kills: { type: "string", default: "20" },
-    callers: { type: "string", default: "1,64,256" },
+    kills: { type: "string" },
+    callers: { type: "string" },
     profile: { type: "string" },
   },
 });
 const rows = await consensusRows({
-  sections: positionals.length === 0 ? ["disk", "commits", "etcd", "kills"] : positionals,
   measuredMs: Number(values.seconds) * 1_000,
-  kills: Number(values.kills),
-  callers: values.callers.split(",").map(Number),
+  ...(positionals.length === 0 ? {} : { sections: positionals }),
+  ...(values.kills === undefined ? {} : { kills: Number(values.kills) }),
+  ...(values.callers === undefined ? {} : { callers: values.callers.split(",").map(Number) }),
   ...(values.profile === undefined ? {} : { profile: values.profile }),
 });
-process.stdout.write(`${table(rows, ["value"])}\n`);
+process.stdout.write(`${table(rows, CONSENSUS_COLUMNS)}\n`);

@@ -9,14 +9,18 @@ import { killLeaders } from "./kills.ts";
 import type { Summary } from "./latencies.ts";
 
 export interface ConsensusOptions {
-  readonly sections: readonly string[];
   readonly measuredMs: number;
-  readonly kills: number;
-  readonly callers: readonly number[];
+  readonly sections?: readonly string[];
+  readonly kills?: number;
+  readonly callers?: readonly number[];
   /** Where processor profiles of the members go. */
   readonly profile?: string;
 }
 
+export const CONSENSUS_COLUMNS = ["1/s", "p50 ms", "p99 ms"];
+const SECTIONS = ["disk", "commits", "etcd", "kills"];
+const CALLERS = [1, 64, 256];
+const KILLS = 20;
 const WARM_UP_MS = 1_500;
 const COMMAND_BYTES = 128;
 
@@ -24,7 +28,7 @@ const COMMAND_BYTES = 128;
 export async function consensusRows(options: ConsensusOptions): Promise<Row[]> {
   const folder = await mkdtemp(join(tmpdir(), "roadstead-consensus-"));
   const rows: Row[] = [];
-  const wanted = (section: string): boolean => options.sections.includes(section);
+  const wanted = (section: string): boolean => (options.sections ?? SECTIONS).includes(section);
   try {
     if (wanted("disk")) rows.push(row("write + fdatasync of 128 bytes, one after the other", await syncRate(folder, options.measuredMs)));
     if (wanted("commits")) rows.push(...(await commits(join(folder, "commits"), options)));
@@ -36,7 +40,7 @@ export async function consensusRows(options: ConsensusOptions): Promise<Row[]> {
   }
 }
 
-async function commits(folder: string, { callers, measuredMs, profile }: ConsensusOptions): Promise<Row[]> {
+async function commits(folder: string, { callers = CALLERS, measuredMs, profile }: ConsensusOptions): Promise<Row[]> {
   const rows: Row[] = [];
   const cluster = await MeasuredCluster.start(folder, profile === undefined ? {} : { profile });
   try {
@@ -57,7 +61,7 @@ async function load(member: Member, callers: number, measuredMs: number): Promis
   return { perSecond, p50Ms, p99Ms };
 }
 
-async function etcd(folder: string, { callers, measuredMs }: ConsensusOptions): Promise<Row[]> {
+async function etcd(folder: string, { callers = CALLERS, measuredMs }: ConsensusOptions): Promise<Row[]> {
   await mkdir(folder, { recursive: true });
   const rows: Row[] = [];
   const cluster = await EtcdCluster.start(folder);
@@ -72,19 +76,14 @@ async function etcd(folder: string, { callers, measuredMs }: ConsensusOptions): 
 }
 
 async function kills(folder: string, options: ConsensusOptions): Promise<Row[]> {
-  const { outagesMs, acknowledged, lost } = await killLeaders(folder, options.kills);
+  const { outagesMs, acknowledged, lost } = await killLeaders(folder, options.kills ?? KILLS);
+  const outage = `leader killed to the first commit by another, ${outagesMs.length} times (median; longest as p99)`;
   return [
-    {
-      what: `leader killed to the first commit by another, median of ${outagesMs.length}`,
-      unit: "ms",
-      values: { value: median(outagesMs) },
-      bar: "<= 1500",
-    },
-    { what: "the longest of them", unit: "ms", values: { value: Math.max(...outagesMs) }, bar: "" },
-    { what: `acknowledged commands lost, of ${acknowledged}`, unit: "", values: { value: `${lost}` }, bar: "0" },
+    { what: outage, unit: "ms", values: { "p50 ms": median(outagesMs), "p99 ms": Math.max(...outagesMs) }, bar: "median <= 1500" },
+    { what: `acknowledged commands lost in those, of ${acknowledged}`, unit: "", values: { "1/s": `${lost}` }, bar: "0" },
   ];
 }
 
 function row(what: string, { perSecond, p50Ms, p99Ms }: Summary): Row {
-  return { what, unit: "1/s", values: { value: perSecond }, bar: "", note: `p50 ${p50Ms.toFixed(2)} ms, p99 ${p99Ms.toFixed(2)} ms` };
+  return { what, unit: "", values: { "1/s": perSecond, "p50 ms": p50Ms, "p99 ms": p99Ms }, bar: "" };
 }

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { encode } from "../core/codec.ts";
 import type { Message } from "../raft/types.ts";
 import { FrameCutter, frame } from "./libp2p/frames.ts";
 import type { PeerMessage } from "./transport.ts";
@@ -97,7 +98,7 @@ test("frames come back whole wherever the stream was cut", () => {
 });
 
 test("a frame longer than is allowed is refused by its length alone", () => {
-  expect(() => new FrameCutter(10).push(frame(new Uint8Array(11)).subarray(0, 4))).toThrow(RangeError);
+  expect(() => [...new FrameCutter(10).push(frame(new Uint8Array(11)).subarray(0, 4))]).toThrow(RangeError);
 });
 
 test("the messages of one frame come back in their order", () => {
@@ -133,4 +134,10 @@ test("a frame that was altered anywhere, or random bytes, is refused by an Error
     { numRuns: 5_000 },
   );
   fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), read), { numRuns: 5_000 });
+});
+
+test("an entry of an unknown type is refused", () => {
+  const bytes = (type: number): Uint8Array => encode([[16 + 1, 2, 1, 3, 7, 2, 1, [3, type, null]]]);
+  expect(decodeFrame(bytes(0))).toMatchObject([{ message: { type: "append", entries: [{ index: 8, term: 3, type: "normal" }] } }]);
+  expect(() => decodeFrame(bytes(3))).toThrow(TypeError);
 });

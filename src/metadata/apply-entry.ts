@@ -1,11 +1,11 @@
 import { sha256 } from "../core/sha256.ts";
 import { decide } from "./apply.ts";
-import { forgetOutcomes, readSession, SESSION_WINDOW } from "./apply-session.ts";
+import { keepOutcome, readOutcome, readSession, SESSION_WINDOW } from "./apply-session.ts";
 import type { Command, Outcome, Refusal } from "./commands.ts";
 import { Draft } from "./draft.ts";
 import { decodeEntry, type Envelope } from "./entry.ts";
 import { HaltError } from "./halt-error.ts";
-import { CLUSTER_KEY, HEAD_KEY, outcomeKey, sessionKey } from "./keys.ts";
+import { CLUSTER_KEY, HEAD_KEY, sessionKey } from "./keys.ts";
 import { type ApplyContext, DEFAULT_POLICY, type Policy } from "./policy.ts";
 import { CLUSTER, HEAD, type Head, OUTCOME, SESSION, type Session } from "./rows.ts";
 import type { Change, View } from "./view.ts";
@@ -79,16 +79,14 @@ function settleInSession(draft: Draft, context: ApplyContext, envelope: Envelope
   const lowest = Math.max(session.lowest, envelope.lowest);
   if (sequence < lowest) return { outcome: unknown, duplicate: true };
   if (sequence >= lowest + SESSION_WINDOW) return { outcome: unknown, duplicate: false };
-  // Most are new: there is nothing above the highest, and no row to look for.
-  const kept = sequence > session.highest ? undefined : draft.read(OUTCOME, outcomeKey(id, sequence));
+  const kept = readOutcome(draft, id, session, sequence);
   const outcome = kept ?? run(draft, context, envelope);
-  if (kept === undefined) draft.write(OUTCOME, outcomeKey(id, sequence), outcome);
+  if (kept === undefined) keepOutcome(draft, id, sequence, outcome);
   touch(draft, context, id, session, lowest, sequence);
   return { outcome, duplicate: kept !== undefined };
 }
 
 function touch(draft: Draft, context: ApplyContext, id: number, session: Session, lowest: number, sequence: number): void {
-  forgetOutcomes(draft, id, session, lowest);
   const highest = Math.max(session.highest, sequence);
   draft.write(SESSION, sessionKey(id), { raftId: session.raftId, seenAt: context.time, lowest, highest });
 }

@@ -1,12 +1,12 @@
 import type { RaftId } from "../core/peer.ts";
-import type { ClusterCommand } from "./commands.ts";
+import type { ClusterCommand, Outcome } from "./commands.ts";
 import { type Decision, refuse } from "./decision.ts";
 import { type Draft, readRow } from "./draft.ts";
 import { bootKey, outcomeKey, SESSIONS_KEY, sessionKey } from "./keys.ts";
 import { isMember, readRoster } from "./membership.ts";
 import type { ApplyContext } from "./policy.ts";
 import { type BootId, type CatalogTime, isOutdated } from "./records.ts";
-import { BOOT, SESSION, SESSIONS, type Session } from "./rows.ts";
+import { BOOT, KEPT, SESSION, SESSIONS, type Session } from "./rows.ts";
 import type { View } from "./view.ts";
 
 /** Outcomes kept for one session: a proposer has at most so many commands unanswered. */
@@ -51,12 +51,19 @@ export function readSession(draft: Draft, time: CatalogTime, id: number, idleMs:
 function endSession(draft: Draft, id: number): void {
   const session = draft.read(SESSION, sessionKey(id));
   if (session === undefined) return;
-  forgetOutcomes(draft, id, session, session.highest + 1);
+  const slots = Math.min(session.highest + 1, SESSION_WINDOW);
+  for (let slot = 0; slot < slots; slot += 1) draft.remove(outcomeKey(id, slot));
   draft.remove(sessionKey(id));
 }
 
-/** Drops the outcomes below `lowest`: their proposer has its answers. */
-export function forgetOutcomes(draft: Draft, id: number, session: Session, lowest: number): void {
-  const end = Math.min(lowest, session.highest + 1);
-  for (let sequence = session.lowest; sequence < end; sequence += 1) draft.remove(outcomeKey(id, sequence));
+/** The outcome of a command of the session that has applied. */
+export function readOutcome(draft: Draft, id: number, session: Session, sequence: number): Outcome | undefined {
+  // Most are new: there is nothing above the highest, and no row to look for.
+  const kept = sequence > session.highest ? undefined : draft.read(KEPT, outcomeKey(id, sequence % SESSION_WINDOW));
+  return kept?.sequence === sequence ? kept.outcome : undefined;
+}
+
+/** In the place of the one a window before it, which the proposer has had answered: nothing has to be deleted for each command. */
+export function keepOutcome(draft: Draft, id: number, sequence: number, outcome: Outcome): void {
+  draft.write(KEPT, outcomeKey(id, sequence % SESSION_WINDOW), { sequence, outcome });
 }

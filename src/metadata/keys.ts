@@ -15,7 +15,7 @@ import type { CatalogTime } from "./records.ts";
 //   tokens, token/<token id>                    ids of the join tokens, in the order in which they were made; join token
 //   boot/<id>                                   the newest start of a member that the catalog knows
 //   sessions, session/<id>                      ids of the open sessions; session (G8)
-//   outcome/<session>/<sequence>                outcome kept for a retry
+//   outcome/<session>/<slot>                    outcome kept for a retry: the slot is the sequence modulo the window
 //   blob/<digest>                               blob record
 //   link/<repository> NUL <digest>              link, or the edges that wait for one
 //   child/<repository> NUL <digest>             edges of indexes to a manifest, there or not, and how many name it as their subject
@@ -55,7 +55,7 @@ export const usageKey = (id: RaftId): string => `usage/${padded(id)}`;
 export const tokenKey = (id: string): string => `token/${id}`;
 export const bootKey = (id: RaftId): string => `boot/${padded(id)}`;
 export const sessionKey = (session: number): string => `session/${padded(session)}`;
-export const outcomeKey = (session: number, sequence: number): string => `outcome/${padded(session)}/${padded(sequence)}`;
+export const outcomeKey = (session: number, slot: number): string => `outcome/${padded(session)}/${padded(slot)}`;
 export const blobKey = (digest: Digest): string => `blob/${digest}`;
 export const linkKey = (repository: RepositoryName, digest: Digest): string => `link/${repository}${NUL}${digest}`;
 export const childKey = (repository: RepositoryName, digest: Digest): string => `child/${repository}${NUL}${digest}`;

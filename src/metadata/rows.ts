@@ -120,6 +120,23 @@ export const TOKENS = row<{ readonly ids: readonly string[] }>(["ids"]);
 export const SESSIONS = row<{ readonly ids: readonly number[] }>(["ids"]);
 export const SESSION = row<Session>(["raftId", "seenAt", "lowest", "highest"]);
 export const OUTCOME = row<Outcome>(["index", "refused", "digest", "value"]);
+
+/** An outcome in a slot of its session: the sequence (6 bytes, big-endian), then the outcome. */
+export const KEPT: Row<{ readonly sequence: number; readonly outcome: Outcome }> = {
+  encode({ sequence, outcome }) {
+    const encoded = OUTCOME.encode(outcome);
+    const bytes = Buffer.allocUnsafe(SEQUENCE_BYTES + encoded.byteLength);
+    bytes.writeUIntBE(sequence, 0, SEQUENCE_BYTES);
+    bytes.set(encoded, SEQUENCE_BYTES);
+    return bytes;
+  },
+  decode(bytes) {
+    const sequence = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).readUIntBE(0, SEQUENCE_BYTES);
+    return { sequence, outcome: OUTCOME.decode(bytes.subarray(SEQUENCE_BYTES)) };
+  },
+};
+const SEQUENCE_BYTES = 6;
+
 export const BLOB = row<BlobRecord>([
   "state",
   "sizeBytes",

@@ -26,17 +26,15 @@ export class FrameCutter {
   }
 
   /**
-   * @returns the frames that are whole now; they may share memory with `piece`
-   * @throws RangeError where a frame is longer than is allowed
+   * Yields the frames that are whole now; they may share memory with `piece`. To be read to its end.
+   * @throws RangeError where a frame is longer than is allowed, after those before it
    */
-  push(piece: Uint8Array): Uint8Array[] {
+  *push(piece: Uint8Array): Generator<Uint8Array> {
     this.#parts.push(piece);
     this.#heldBytes += piece.byteLength;
-    const frames: Uint8Array[] = [];
     for (let length = this.#peek(); length !== undefined && this.#heldBytes >= PREFIX_BYTES + length; length = this.#peek()) {
-      frames.push(this.#take(PREFIX_BYTES + length).subarray(PREFIX_BYTES));
+      yield this.#take(PREFIX_BYTES + length).subarray(PREFIX_BYTES);
     }
-    return frames;
   }
 
   #peek(): number | undefined {

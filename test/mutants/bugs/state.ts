@@ -8,7 +8,7 @@ export const STATE: readonly Bug[] = [
     edits: [
       {
         file: "src/metadata/apply-entry.ts",
-        find: "if (kept === undefined) draft.write(OUTCOME, outcomeKey(id, sequence), outcome);",
+        find: "if (kept === undefined) keepOutcome(draft, id, sequence, outcome);",
         replace: "",
       },
     ],
