@@ -46,25 +46,32 @@ export function oneChunk(bytes: Uint8Array): AsyncIterable<Uint8Array> {
 /** Bytes `[start, end)` of a copy on the disk; no byte is handed on before its piece is verified in the state that the file is in. */
 export async function* readBlob(door: ReadDoor, digest: Digest, range: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   signal.throwIfAborted();
-  const found = await door.locate(digest);
-  if (found === undefined) throw unknownBlob(digest);
-  const file = await openCopy(door, digest, found.path);
-  if (found.sizeBytes <= SMALL_SIZE_BYTES) {
-    const bytes = await readSmall(door, digest, file, found.sizeBytes);
+  const { file, sizeBytes } = await openCopy(door, digest);
+  if (sizeBytes <= SMALL_SIZE_BYTES) {
+    const bytes = await readSmall(door, digest, file, sizeBytes);
     signal.throwIfAborted();
     if (range.start < Math.min(range.end, bytes.byteLength)) yield bytes.subarray(range.start, range.end);
     return;
   }
-  yield* readLarge(door, digest, file, { start: range.start, end: Math.min(range.end, found.sizeBytes) }, signal);
+  yield* readLarge(door, digest, file, { start: range.start, end: Math.min(range.end, sizeBytes) }, signal);
 }
 
-async function openCopy(door: ReadDoor, digest: Digest, path: string): Promise<OpenFile> {
-  try {
-    return await door.fs.open(path, "r");
-  } catch (error) {
-    if (systemCode(error) !== "ENOENT") throw storageFailure(error, "opening a blob");
-    door.copies.forget(digest);
-    throw unknownBlob(digest);
+/** A pin may become the settled blob between the look and the opening: it is looked for again then. @throws OciError BLOB_UNKNOWN */
+async function openCopy(door: ReadDoor, digest: Digest): Promise<{ readonly file: OpenFile; readonly sizeBytes: number }> {
+  const gone = new Set<string>();
+  for (;;) {
+    const found = await door.locate(digest);
+    if (found === undefined) throw unknownBlob(digest);
+    try {
+      return { file: await door.fs.open(found.path, "r"), sizeBytes: found.sizeBytes };
+    } catch (error) {
+      if (systemCode(error) !== "ENOENT") throw storageFailure(error, "opening a blob");
+    }
+    if (gone.has(found.path)) {
+      door.copies.forget(digest);
+      throw unknownBlob(digest);
+    }
+    gone.add(found.path);
   }
 }
 

@@ -130,6 +130,21 @@ test("with the reserve begun blobs are refused, with half of it gone the log has
   await store.reserve.assertLogRoom();
 });
 
+test("G2: a blob that is settled between the look for its pin and the opening is read all the same", async () => {
+  for (const sizeBytes of [10_000, 500_000]) {
+    const { fs, store } = await faultyNode();
+    const bytes = sampleBytes(sizeBytes, 8);
+    const expected = expectedOf(bytes);
+    await store.receive(expected, "c1", bodyOf(bytes), never);
+    const open = fs.open.bind(fs);
+    fs.open = async (path, flags) => {
+      if (path.includes("/pending/")) await store.settle({ digest: expected.digest, commitId: "c1" }, true);
+      return open(path, flags);
+    };
+    expect((await collect(store.open(expected.digest, { start: 0, end: sizeBytes }, never))).equals(bytes)).toBe(true);
+  }
+});
+
 test("a file system that does not tell its size has no reserve", async () => {
   const { fs, uploads } = await faultyNode();
   fs.spaceLeft = { freeBytes: 0, sizeBytes: 0 };
