@@ -20,6 +20,7 @@ import { lockDataFolder } from "./data-lock.ts";
 import { openFront, refuseOpenDoor } from "./front.ts";
 import { joinCluster, readToken } from "./join.ts";
 import { NodeError } from "./node-error.ts";
+import { rememberPeers } from "./peer-memory.ts";
 import { Roster } from "./roster.ts";
 import { nodeName, selfFacts } from "./self-facts.ts";
 import { startServices } from "./services.ts";
@@ -113,6 +114,8 @@ async function build(ground: Ground): Promise<Omit<RunningNode, "stop">> {
     await initCluster(consensus, state, keys, facts, config);
     await writeClusterState(data, { ...state, founding: false, hasLog: true });
   }
+  refuseForeignIdentity(consensus, identity, data);
+  stack.defer(rememberPeers(consensus, data, { ...state, founding: false, hasLog: true }, log));
   const adminSocket = await startServices({
     config,
     data,
@@ -129,6 +132,15 @@ async function build(ground: Ground): Promise<Omit<RunningNode, "stop">> {
     facts,
   });
   return { name: facts.name, peerId: identity.peerId, http: front.listener.address, p2p: host.addresses(), adminSocket };
+}
+
+/** @throws NodeError where the folder holds another node's key */
+function refuseForeignIdentity({ catalog, self }: Driver, identity: Identity, data: string): void {
+  const member = catalog.member(self);
+  if (member === undefined || member.peerId === identity.peerId) return;
+  throw new NodeError(
+    `identity.key in ${data} is of the peer ${identity.peerId}, but this folder is of node ${self}, the peer ${member.peerId}: parts of two data folders were mixed. Put back its own identity.key, or replace the node: remove it, and join with an empty folder`,
+  );
 }
 
 /** Makes the folder where it is not there, takes its lock, and looks whether the node is in a cluster already. */
@@ -204,7 +216,7 @@ function enter({ config, data, options, clock, random, log, stopping }: Ground, 
 }
 
 async function openDriver(ground: Ground, host: Host, roster: Roster, state: ClusterState): Promise<Driver> {
-  const { config, data, clock, random, log, stack, options } = ground;
+  const { config, data, clock, random, log, stack, stopping, options } = ground;
   if (state.hasLog && !existsSync(join(data, "raft"))) {
     throw new NodeError(
       `the Raft log in ${data} is gone, so this node may have forgotten what it promised: replace it by a node with an empty folder`,
@@ -212,13 +224,16 @@ async function openDriver(ground: Ground, host: Host, roster: Roster, state: Clu
   }
   const consensus = await openConsensus({
     storage: levelStorage(data),
+    clusterId: state.clusterId,
     raftId: state.raftId,
+    peers: () => state.peers.map(({ raftId }) => raftId).filter((raftId) => raftId !== state.raftId),
     bootstrap: state.founding ? { voters: [state.raftId] } : undefined,
     transport: raftTransport(ground, host, roster, state),
     clock,
     random,
     log: log.child({ part: "consensus" }),
     fatal: options.fatal,
+    signal: stopping.signal,
     timing: { tickMs: config["raft.tick"], deadlineMs: config["http.deadline"], keepEntries: config["raft.logKeep"] },
   });
   stack.defer(() => consensus.close());

@@ -1,0 +1,67 @@
+import { readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, expect, test } from "vitest";
+import { pullImage, pushImage } from "../harness/client.ts";
+import { type Cluster, type ClusterNode, startCluster } from "../harness/cluster.ts";
+import { makeImage } from "../harness/image.ts";
+
+let cluster: Cluster | undefined;
+afterEach(async () => {
+  await cluster?.stop();
+  cluster = undefined;
+});
+
+const text = (line: Record<string, unknown>): string => String(line.msg);
+
+/** A cluster whose logs do not reach back to the beginning any more. */
+async function withCutLogs(): Promise<Cluster> {
+  const running = await startCluster({ env: { ROADSTEAD_RAFT_LOG_KEEP: "10" } });
+  cluster = running;
+  const image = makeImage(3, 1, 20_000);
+  for (let at = 0; at < 15; at += 1) await pushImage(() => running.nodes[at % 3]!.url, "damage/app", `v${at}`, image);
+  return running;
+}
+
+async function alter(path: string): Promise<void> {
+  const bytes = await readFile(path);
+  bytes[bytes.byteLength >> 1]! ^= 16;
+  await writeFile(path, bytes);
+}
+
+/** What LevelDB has in its log is in a table after another start. */
+async function restart(node: ClusterNode): Promise<void> {
+  await node.kill("SIGTERM");
+  await node.start();
+  await node.kill("SIGTERM");
+}
+
+test("a node whose catalog is damaged fetches it from another member and serves again, the founder too", async () => {
+  const running = await withCutLogs();
+  const [first] = running.nodes as [ClusterNode, ...ClusterNode[]];
+  await restart(first);
+  const catalog = join(first.data, "catalog", (await readFile(join(first.data, "catalog", "current"), "utf8")).trim());
+  for (const name of await readdir(catalog)) if (name.endsWith(".ldb")) await alter(join(catalog, name));
+  await first.start();
+  expect(first.log.map(text)).toContainEqual(expect.stringContaining("the catalog is damaged and was set aside"));
+  expect(await readdir(first.data)).toContain("catalog.damaged-1");
+  const image = makeImage(3, 1, 20_000);
+  for (const tag of ["v0", "v14"]) await pullImage(first.url, "damage/app", tag, image);
+  await pushImage(() => first.url, "damage/app", "after", image);
+}, 180_000);
+
+test("G1: a node whose Raft log is damaged or cut short does not start, and says in one line what to do", async () => {
+  const running = await withCutLogs();
+  const [, second, third] = running.nodes as [ClusterNode, ClusterNode, ClusterNode];
+  await restart(second);
+  const raft = join(second.data, "raft");
+  for (const name of await readdir(raft)) if (name.endsWith(".ldb")) await alter(join(raft, name));
+  await expect(second.start()).rejects.toThrow(
+    /The Raft log in \S+ is damaged: .*Replace the node: remove it, and join with an empty folder/,
+  );
+  await third.kill("SIGKILL");
+  const logs = (await readdir(join(third.data, "raft"))).filter((name) => name.endsWith(".log"));
+  for (const name of logs) await truncate(join(third.data, "raft", name), 100);
+  await expect(third.start()).rejects.toThrow(/is damaged: .*Replace the node/);
+  await rm(join(third.data, "raft"), { recursive: true });
+  await expect(third.start()).rejects.toThrow(/replace it by a node with an empty folder/);
+}, 180_000);
