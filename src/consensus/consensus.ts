@@ -53,6 +53,8 @@ export interface ConsensusStatus {
   readonly cutOff: boolean;
   readonly voters: readonly RaftId[];
   readonly learners: readonly RaftId[];
+  /** What was turned away on the way between nodes, by the reason; where it is counted. */
+  readonly turnedAway?: Readonly<Record<string, number>>;
   /** What the leader knows of each peer; empty elsewhere. */
   readonly progress: readonly {
     readonly raftId: RaftId;

@@ -153,8 +153,8 @@ export class Driver implements Consensus, Membership {
 
   status(): ConsensusStatus {
     return statusOf({
+      ...this.#options,
       node: this.#node.status(),
-      store: this.#options.store,
       conf: this.#conf,
       elections: this.#elections,
       cutOff: this.#contact.cutOff,

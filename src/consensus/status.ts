@@ -5,10 +5,12 @@ import type { ConfState } from "../raft/types.ts";
 import type { ConsensusStatus } from "./consensus.ts";
 import type { PeerProgress } from "./membership.ts";
 import type { AppliedStore } from "./store.ts";
+import type { Transport } from "./transport.ts";
 
 export interface StatusFacts {
   readonly node: Status;
   readonly store: AppliedStore;
+  readonly transport: Pick<Transport, "counters">;
   readonly conf: ConfState;
   readonly elections: number;
   readonly cutOff: boolean;
@@ -22,7 +24,7 @@ export function progressOf({ progress }: Status, active: (raftId: RaftId) => boo
 }
 
 /** What `status`, `/metrics` and `/readyz` tell of this node. */
-export function statusOf({ node, store, conf, elections, cutOff, progress, catalog }: StatusFacts): ConsensusStatus {
+export function statusOf({ node, store, conf, elections, cutOff, progress, catalog, transport }: StatusFacts): ConsensusStatus {
   return {
     self: node.id,
     role: node.role,
@@ -37,6 +39,7 @@ export function statusOf({ node, store, conf, elections, cutOff, progress, catal
     cutOff,
     voters: conf.voters,
     learners: conf.learners,
+    ...(transport.counters === undefined ? {} : { turnedAway: transport.counters }),
     progress: progress.map(({ raftId, match, active }) => ({ raftId, peerId: catalog.member(raftId)?.peerId, match, active })),
   };
 }

@@ -43,6 +43,8 @@ export interface TransportHandler {
 
 /** Between the drivers of a group. Adapters: `memory-transport.ts`, `libp2p/transport.ts`. */
 export interface Transport {
+  /** How often it turned something away since its start, by the reason; where it counts. */
+  readonly counters?: Readonly<Record<string, number>>;
   /** Takes what arrives from now on, and says of this node that it is `boot`. */
   start(handler: TransportHandler, boot: Boot): Promise<void>;
   /** Best effort and never waits: what finds a full queue or no connection is dropped. */

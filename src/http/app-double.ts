@@ -65,6 +65,7 @@ export const SAMPLE = {
   diskLow: true,
   peers: 2,
   members: 3,
+  raftTurnedAway: { malformed: 6, strangers: 0 },
 } as const;
 
 /** The whole app over the double, driven without a socket. */

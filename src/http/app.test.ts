@@ -149,6 +149,7 @@ test("/metrics counts requests by route, method and status, their latency, bytes
     'roadstead_http_request_duration_seconds_count{route="blob"} 2',
     "roadstead_http_received_bytes_total 100000",
     "roadstead_raft_term 3",
+    'roadstead_raft_turned_away{reason="malformed"} 6',
     "roadstead_raft_applied_index 40",
     'roadstead_raft_role{role="leader"} 1',
     'roadstead_raft_role{role="follower"} 0',

@@ -25,6 +25,8 @@ export interface MetricSample {
   /** Peers with an open connection. */
   readonly peers: number;
   readonly members: number;
+  /** What consensus turned away on the way between nodes, by the reason. */
+  readonly raftTurnedAway: Readonly<Record<string, number>>;
 }
 
 export interface Metrics {
@@ -60,6 +62,12 @@ export function createMetrics(source: MetricSource): Metrics {
   const registers = [registry];
   const gauges = GAUGES.map(([name, help, read]) => ({ gauge: new Gauge({ name, help, registers }), read }));
   const role = new Gauge({ name: "roadstead_raft_role", help: "1 for the Raft role of this node.", labelNames: ["role"], registers });
+  const turnedAway = new Gauge({
+    name: "roadstead_raft_turned_away",
+    help: "Streams and messages between nodes that were turned away since this node started.",
+    labelNames: ["reason"],
+    registers,
+  });
   const memory = new Gauge({ name: "process_resident_memory_bytes", help: "Resident memory.", registers });
   const processor = new Counter({ name: "process_cpu_seconds_total", help: "Processor time, user and system.", registers });
   return {
@@ -69,6 +77,7 @@ export function createMetrics(source: MetricSource): Metrics {
       const sample = await source.sample();
       for (const { gauge, read } of gauges) gauge.set(read(sample));
       for (const name of ROLES) role.set({ role: name }, Number(sample.role === name));
+      for (const [reason, count] of Object.entries(sample.raftTurnedAway)) turnedAway.set({ reason }, count);
       memory.set(process.memoryUsage.rss());
       const usage = process.cpuUsage();
       processor.reset();

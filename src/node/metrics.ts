@@ -7,7 +7,7 @@ import type { MetricSource } from "../http/metrics.ts";
 export function metricSource(consensus: Consensus, blobs: Pick<DiskBlobStore, "usage" | "reserve">, exchange: Exchange): MetricSource {
   return {
     async sample() {
-      const { term, commitIndex, appliedIndex, role, elections, cutOff } = consensus.status();
+      const { term, commitIndex, appliedIndex, role, elections, cutOff, turnedAway } = consensus.status();
       const usage = blobs.usage();
       const disk = await blobs.reserve.state();
       return {
@@ -24,6 +24,7 @@ export function metricSource(consensus: Consensus, blobs: Pick<DiskBlobStore, "u
         diskLow: disk.low !== "no",
         peers: exchange.peers().filter((peer) => peer.connected).length,
         members: consensus.catalog.members().length,
+        raftTurnedAway: turnedAway ?? {},
       };
     },
   };

@@ -1,5 +1,5 @@
 /** What a transport has turned away since its start. */
-export interface TransportCounters {
+export type TransportCounters = {
   /** Streams of peers that the committed membership does not list. */
   strangers: number;
   /** Streams that were meant for another cluster or another node. */
@@ -10,7 +10,7 @@ export interface TransportCounters {
   malformed: number;
   /** Messages that found a full queue or no connection: Raft sends again. */
   dropped: number;
-}
+};
 
 export function freshCounters(): TransportCounters {
   return { strangers: 0, misdirected: 0, outdated: 0, malformed: 0, dropped: 0 };
