@@ -238,7 +238,10 @@ export class DurableRaftLog implements RaftLog, Storage {
 
   #fail(group: readonly Waiting[], cause: unknown): void {
     const folder = this.#options.storage.place;
-    const message = "A write of the Raft log failed. What is in memory may not be on disk, so the node must end.";
+    const full = cause instanceof Error && /No space left/.test(cause.message);
+    const message = full
+      ? "The disk is full, and no room was left for the Raft log: nothing more can be acknowledged, so the node must end. Free space, then start it again."
+      : "A write of the Raft log failed. What is in memory may not be on disk, so the node must end.";
     this.#failure = new ConsensusError("storage", message, { folder }, cause);
     const failed = [...group, ...this.#waiting];
     this.#waiting = [];

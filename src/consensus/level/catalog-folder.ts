@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { CatalogDatabases } from "../database.ts";
 import { ConsensusError } from "../errors.ts";
 import { folderDamage } from "./folder-check.ts";
-import { isDamage, type LevelDatabase, openDatabase, syncFolder } from "./level-database.ts";
+import { type DatabaseOptions, isDamage, type LevelDatabase, openDatabase, syncFolder } from "./level-database.ts";
 
 const CURRENT = "current";
 const PREFIX = "db-";
@@ -14,7 +14,8 @@ const OPTIONS = { cacheBytes: 16 * 2 ** 20, writeBufferBytes: 4 * 2 ** 20, compr
  * The folder of the catalog's databases. Its file `current` names the one that counts; another is an install that did not end, and goes at open.
  * @throws ConsensusError catalogCorrupt, folderInUse or storage
  */
-export async function openCatalogFolder(folder: string): Promise<CatalogDatabases> {
+export async function openCatalogFolder(folder: string, makeRoom: () => Promise<boolean>): Promise<CatalogDatabases> {
+  const options = { ...OPTIONS, makeRoom };
   await mkdir(folder, { recursive: true });
   let name = await readCurrent(folder);
   if (name === undefined) {
@@ -22,7 +23,7 @@ export async function openCatalogFolder(folder: string): Promise<CatalogDatabase
     name = `${PREFIX}1`;
     await writeCurrent(folder, name);
   }
-  let database = await openChecked(folder, name);
+  let database = await openChecked(folder, name, options);
   let begun: LevelDatabase | undefined;
   let dropping: Promise<void> = Promise.resolve();
   // Only now: the lock of the current database says that no other process is at work here.
@@ -38,7 +39,7 @@ export async function openCatalogFolder(folder: string): Promise<CatalogDatabase
       const path = join(folder, `${PREFIX}${next}`);
       await dropping;
       await rm(path, { recursive: true, force: true });
-      begun = await openDatabase(path, OPTIONS);
+      begun = await openDatabase(path, options);
       return begun;
     },
     async commit(fresh, switched) {
@@ -76,7 +77,7 @@ async function drop(database: LevelDatabase, path: string, before: Promise<void>
   await rm(path, { recursive: true, force: true }).catch(() => undefined);
 }
 
-async function openChecked(folder: string, name: string): Promise<LevelDatabase> {
+async function openChecked(folder: string, name: string, options: DatabaseOptions): Promise<LevelDatabase> {
   const others = (await readdir(folder)).filter((entry) => entry.startsWith(PREFIX));
   // The first one is named before it is made.
   if (!NAME.test(name) || (!others.includes(name) && (others.length > 0 || name !== `${PREFIX}1`)))
@@ -84,7 +85,7 @@ async function openChecked(folder: string, name: string): Promise<LevelDatabase>
   const damage = await folderDamage(join(folder, name));
   if (damage !== undefined) throw damaged(folder, damage);
   try {
-    return await openDatabase(join(folder, name), OPTIONS);
+    return await openDatabase(join(folder, name), options);
   } catch (error) {
     throw isDamage(error) ? damaged(folder, error.message) : error;
   }

@@ -10,6 +10,8 @@ export interface DatabaseOptions {
   readonly cacheBytes: number;
   readonly writeBufferBytes: number;
   readonly compression: boolean;
+  /** Makes room on a disk that is full; false where it cannot. */
+  readonly makeRoom?: () => Promise<boolean>;
 }
 
 /** @throws ConsensusError folderInUse where another process holds the folder */
@@ -28,15 +30,19 @@ export async function openDatabase(folder: string, options: DatabaseOptions): Pr
   } catch (error) {
     throw openFailure(folder, error);
   }
-  return new LevelDatabase(level);
+  return new LevelDatabase(level, options.makeRoom ?? (async () => false));
 }
 
 /** `Database` on LevelDB: keys as text, values as bytes. */
 export class LevelDatabase implements Database {
   readonly #level: Level;
+  readonly #makeRoom: () => Promise<boolean>;
+  /** Ends when the batch before has: none may follow one of which a part is in LevelDB's log, since that part would hide it at the next open. */
+  #turn: Promise<void> = Promise.resolve();
 
-  constructor(level: Level) {
+  constructor(level: Level, makeRoom: () => Promise<boolean>) {
     this.#level = level;
+    this.#makeRoom = makeRoom;
   }
 
   get location(): string {
@@ -53,7 +59,24 @@ export class LevelDatabase implements Database {
 
   /** A sync batch is a real fdatasync of LevelDB's own log. */
   batch(operations: readonly Operation[], options: { readonly sync: boolean }): Promise<void> {
-    return this.#level.batch(operations as Operation[], options);
+    const done = this.#turn.then(() => this.#write(operations, options));
+    this.#turn = done.catch(() => undefined);
+    return done;
+  }
+
+  /**
+   * A write that found no room was not synced, and is done once more after room was made, into a log file of its own: the one before may end with a part of it.
+   * A failed fsync LevelDB keeps as an error for good, so that one is never repeated into success.
+   */
+  async #write(operations: readonly Operation[], options: { readonly sync: boolean }): Promise<void> {
+    try {
+      await this.#level.batch(operations as Operation[], options);
+    } catch (error) {
+      if (!isNoSpace(error) || !(await this.#makeRoom())) throw error;
+      // Over no keys: all that it does is to move what is in memory into a table, and begin another log file.
+      await this.#level.compactRange(BEYOND, BEYOND);
+      await this.#level.batch(operations as Operation[], options);
+    }
   }
 
   snapshot(): DatabaseView & { close(): Promise<void> } {
@@ -88,6 +111,13 @@ function prefixEnd(prefix: Buffer): Buffer {
   const end = Buffer.from(prefix);
   end[end.length - 1]! += 1;
   return end;
+}
+
+/** Above all keys. */
+const BEYOND = "\uffff";
+
+function isNoSpace(error: unknown): boolean {
+  return error instanceof Error && /No space left on device/.test(error.message);
 }
 
 function openFailure(folder: string, error: unknown): ConsensusError {

@@ -6,13 +6,19 @@ import { openCatalogFolder } from "./catalog-folder.ts";
 import { folderDamage } from "./folder-check.ts";
 import { isDamage, openDatabase, syncFolder } from "./level-database.ts";
 import { openLogWitness } from "./log-witness.ts";
+import { SpaceReserve } from "./space-reserve.ts";
 import { findLostRecord } from "./wal-check.ts";
 
 const LOG_OPTIONS = { cacheBytes: 2 * 2 ** 20, writeBufferBytes: 4 * 2 ** 20, compression: false };
 
-/** Log and catalog on two LevelDBs, `raft/` and `catalog/` in `folder`. */
-export function levelStorage(folder: string): Storage {
+/**
+ * Log and catalog on two LevelDBs, `raft/` and `catalog/` in `folder`.
+ * @param reserve keeps room for both on a disk that others write to as well
+ */
+export function levelStorage(folder: string, { reserve: reserved } = { reserve: false }): Storage {
   const raft = join(folder, "raft");
+  const reserve = new SpaceReserve(folder, join(folder, "space.reserve"));
+  const makeRoom = (): Promise<boolean> => reserve.release();
   return {
     place: folder,
     async openLog(marker) {
@@ -22,15 +28,28 @@ export function levelStorage(folder: string): Storage {
       const damage = await folderDamage(raft);
       if (damage !== undefined) throw logCorrupt(folder, damage);
       try {
-        return await openDatabase(raft, LOG_OPTIONS);
+        const database = await withRoom(makeRoom, () => openDatabase(raft, { ...LOG_OPTIONS, makeRoom }));
+        if (reserved) await reserve.take();
+        return database;
       } catch (error) {
         throw isDamage(error) ? logCorrupt(folder, error.message) : error;
       }
     },
     openWitness: () => openLogWitness(join(folder, "raft.witness")),
-    openCatalog: () => openCatalogFolder(join(folder, "catalog")),
+    openCatalog: () => withRoom(makeRoom, () => openCatalogFolder(join(folder, "catalog"), makeRoom)),
     setCatalogAside: () => setAside(folder, "catalog"),
   };
+}
+
+/** To open a database takes room too: what is in its log is moved into a table. */
+async function withRoom<T>(makeRoom: () => Promise<boolean>, open: () => Promise<T>): Promise<T> {
+  try {
+    return await open();
+  } catch (error) {
+    const full = error instanceof Error && /No space left on device|ENOSPC/.test(error.message);
+    if (!full || !(await makeRoom())) throw error;
+    return open();
+  }
 }
 
 /** Renames `name` to the first `name.damaged-<n>` that is free. */
