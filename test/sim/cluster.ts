@@ -117,9 +117,11 @@ export class Cluster {
       if (node.gone) continue;
       for (const { voters, votersOutgoing } of this.invariants.witness(node.id).configurations) {
         for (const half of [voters, votersOutgoing]) {
-          if (!half.includes(id)) continue;
+          if (half.length === 0) continue;
+          // One that has no vote may get one at any moment.
+          const count = half.includes(id) ? half.length : half.length + 1;
           const staying = half.filter((each) => each !== id && this.nodes.get(each)?.gone === false && !this.nodes.get(each)?.tampered);
-          if (staying.length <= half.length / 2) return false;
+          if (staying.length <= count / 2) return false;
         }
       }
     }

@@ -8,6 +8,7 @@ import type { SimNode } from "./sim-node.ts";
 
 const BACKLOG_MS_MAX = 30;
 const INSTALL_MS_MAX = 12;
+const CHANGE_MS_MAX = 60;
 
 type Handler = (action: FaultAction) => void;
 type NodeHandler = (node: SimNode, action: FaultAction) => void;
@@ -52,7 +53,10 @@ export class FaultInjector {
       }),
       addMember: churned,
       removeMember: churned,
-      confChange: churned,
+      confChange: (action) => {
+        churn.apply(action);
+        this.#followUp(action, network);
+      },
       transfer: churned,
       ...this.#nodeHandlers(),
     };
@@ -133,6 +137,19 @@ export class FaultInjector {
       stale: this.#at(damage),
       wipe: this.#at(damage),
     };
+  }
+
+  /** Often the leader is lost while its change is under way. */
+  #followUp(action: FaultAction, network: NetworkFaults): void {
+    const { target, strength } = action;
+    const delayMs = CHANGE_MS_MAX * strength;
+    if (target < 0.35) this.#later(delayMs, () => network.cut({ ...action, kind: "isolateLeader" }));
+    else if (target < 0.6) {
+      this.#later(delayMs, () => {
+        const leader = this.#cluster.leader();
+        if (leader !== undefined) this.#crash(leader);
+      });
+    }
   }
 
   /** A handler that looks for its node: often the leader. */

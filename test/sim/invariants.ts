@@ -65,6 +65,7 @@ export class Invariants {
       running: undefined,
       committedBefore: 0,
       promised: { term: 0, index: 0 },
+      committedFloor: 0,
     };
     this.#witnesses.set(id, witness);
     return witness;
@@ -76,6 +77,7 @@ export class Invariants {
     witness.log.load(rows.log);
     witness.log.durable = { term: witness.log.hardState.term, vote: witness.log.hardState.vote, lastIndex: witness.log.lastIndex };
     this.catalogOpened(id, rows.catalog);
+    witness.committedFloor = witness.log.hardState.commit;
     const records = [...witness.log.records].sort(([a], [b]) => a - b);
     for (const [index, record] of records) if (index <= witness.applied) this.#commit(witness, index, record);
     for (const [index, record] of records) this.#noteEntry(witness, index, record);
@@ -92,6 +94,8 @@ export class Invariants {
     const readable = log.load(rows);
     const { term, vote } = log.hardState;
     const found = { records: new Map(log.records), base: log.base, hardState: { term, vote } };
+    const witness = this.witness(id);
+    witness.committedFloor = Math.max(witness.committedFloor, log.hardState.commit);
     if (readable) log.durable = { term, vote, lastIndex: log.lastIndex };
     return () => {
       if (!readable && before.durable.lastIndex > 0) this.#fail("corruption is detected", `node ${id} opened a log without a head record`);
@@ -122,6 +126,7 @@ export class Invariants {
     const meta = witness.log.write(batch, sync, (index, record) => this.#noteEntry(witness, index, record));
     if (meta === undefined) return;
     this.#checkHardState(id, before, meta.hardState, "in a write");
+    this.#checkVerified(witness, before, meta.hardState);
     const { promised } = witness;
     if (meta.hardState.term === promised.term && meta.lastIndex < promised.index) {
       this.#fail(
@@ -142,6 +147,8 @@ export class Invariants {
     const meta = decode(head) as CatalogMeta;
     const link = rows.get(`s${orderedIndex(meta.index)}`);
     this.#applied(witness, meta, link, false);
+    // What has applied was committed, though the hard state that says so may have missed its sync.
+    witness.committedFloor = Math.max(witness.committedFloor, meta.index);
   }
 
   catalogWritten(id: number, batch: Batch): void {
@@ -334,6 +341,22 @@ export class Invariants {
       if (record === undefined || !isConfChangeRecord(record)) continue;
       this.#fail("one configuration change at a time", `node ${witness.id} has a change at ${index}, and an uncommitted one at ${at}`);
     }
+  }
+
+  /** Raft paper, 5.3: a follower commits no further than it has found its log to be the leader's, and said so. Judged by the next write: what was said is said. */
+  #checkVerified(witness: Witness, before: HardState, after: HardState): void {
+    const { id, promised, log } = witness;
+    const verified = promised.term === before.term ? promised.index : 0;
+    const known = Math.max(verified, witness.committedFloor, log.base.index);
+    if (before.commit > known && this.#elections.leaderOf(before.term) !== id) {
+      this.#fail(
+        "a follower commits what it has verified",
+        `node ${id} committed ${before.commit} in term ${before.term}, verified up to ${known}`,
+      );
+    }
+    if (after.term === before.term) return;
+    // What it committed in one write with the step to a new term may have been verified in the old one.
+    witness.committedFloor = Math.max(witness.committedFloor, after.commit);
   }
 
   #checkHardState(id: number, before: Vote, after: Vote, when: string): void {

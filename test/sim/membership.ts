@@ -1,7 +1,7 @@
 import type { Driver } from "../../src/consensus/driver.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { factsOf } from "../../src/metadata/scenario.ts";
-import type { ConfChange, ConfChangeSingle, Transition } from "../../src/raft/conf-change.ts";
+import { type ConfChange, type ConfChangeSingle, LEAVE_JOINT, type Transition } from "../../src/raft/conf-change.ts";
 import { keepMembers } from "../../src/upkeep/members.ts";
 import type { Cluster } from "./cluster.ts";
 import type { FaultAction } from "./faults.ts";
@@ -53,6 +53,8 @@ export class MembershipChurn {
   changing(): boolean {
     for (const node of this.#cluster.nodes.values()) {
       const { log, applied } = this.#cluster.invariants.witness(node.id);
+      // What a leader has not written yet may be one.
+      if (node.driver?.leads() === true && node.driver.status().lastIndex > log.lastIndex) return true;
       for (let index = applied + 1; index <= log.lastIndex; index += 1) {
         const record = log.records.get(index);
         if (record !== undefined && isConfChangeRecord(record)) return true;
@@ -74,6 +76,8 @@ export class MembershipChurn {
   #look(): void {
     const leader = this.#cluster.leader();
     if (leader === undefined || this.#asking) return;
+    const { votersOutgoing, autoLeave } = leader.driver.configuration();
+    if (votersOutgoing.length > 0 && !autoLeave) leader.driver.proposeConfChange(LEAVE_JOINT);
     const members = leader.driver.catalog.members();
     const lost = members.find(({ raftId }) => this.#cluster.nodes.get(raftId)?.gone !== false);
     if (lost !== undefined && members.length > 1)
@@ -109,7 +113,7 @@ export class MembershipChurn {
   #remove(leader: Driver, { target }: FaultAction): void {
     const members = leader.catalog.members();
     const member = members[Math.floor(target * members.length)];
-    if (member === undefined || members.length < 2 || !this.#cluster.spares(member.raftId)) return;
+    if (member === undefined || leader.configuration().voters.length <= 2 || !this.#cluster.spares(member.raftId)) return;
     this.#cluster.count("removeMember");
     this.#propose(leader.propose({ type: "member.remove", raftId: member.raftId, lost: true }));
   }
@@ -133,15 +137,15 @@ export class MembershipChurn {
       const nodeId = candidates[Math.floor(random.float() * candidates.length)];
       if (nodeId === undefined || !members.has(nodeId)) return [];
       const dice = random.float();
-      // A leader of two that ends its own vote steps down with entries that the other needs its vote against; upkeep never asks for that.
-      if (dice >= 0.5 && nodeId === leader.self && voters.length <= 2) return [];
+      // Of two voters to one: where the one that goes leads by then, it steps down with entries that the other lacks, and votes against it for good.
+      if (dice >= 0.5 && voters.length <= 2) return [];
       return [{ type: dice < 0.5 ? "addNode" : dice < 0.8 ? "addLearner" : "removeNode", nodeId }];
     };
     const rounds = strength < 0.5 ? 1 : 2;
     for (let round = 0; round < rounds; round += 1) {
       const changes = draw();
       if (variant < 0.5) changes.push(...draw());
-      const transition: Transition = variant < 0.25 ? "jointImplicit" : "auto";
+      const transition: Transition = variant < 0.2 ? "jointExplicit" : variant < 0.4 ? "jointImplicit" : "auto";
       const change: ConfChange = { transition, changes, context: undefined };
       if (changes.length === 0) continue;
       this.#cluster.count(changes.length > 1 ? "jointChange" : "confChange");

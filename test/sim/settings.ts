@@ -60,7 +60,7 @@ export function drawSettings(random: Random): Settings {
     delayMsMax: one(3, 20, 60),
     clients: one(2, 3, 4),
     tags: one(1, 2, 3),
-    thinkMs: one(50, 150, 400),
+    thinkMs: one(80, 250, 700),
     patienceMs: one(600, 1_500, 4_000),
     votersMax: Math.max(shape.voters, one(1, 3, 5)),
   };

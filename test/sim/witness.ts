@@ -15,6 +15,8 @@ export interface Witness {
   committedBefore: number;
   /** The highest index that it has acknowledged, in the newest term. */
   promised: { readonly term: number; readonly index: number };
+  /** What it knew to be committed before the term that it is in. */
+  committedFloor: number;
 }
 
 /** The configurations that it may count votes and copies by now. */
