@@ -1,6 +1,8 @@
 import { afterEach, expect, test } from "vitest";
 import { sampleBytes } from "../../blobs/sample-bytes.ts";
+import { systemClock } from "../../core/clock.ts";
 import { TestBlobs } from "../test-blobs.conformance.ts";
+import { Channel } from "./channel.ts";
 import { Loopback } from "./cluster.conformance.ts";
 
 const never = new AbortController().signal;
@@ -30,4 +32,32 @@ test("a reader that is slower than the sender all the way stops it, and the stre
     for (; sent < CHUNKS; sent += 1) yield CHUNK;
   };
   expect(await asking.call(answering.self, {}, body(), never)).toEqual({ sizeBytes: CHUNKS * CHUNK.byteLength });
+});
+
+test("G6: writers on several streams of one connection that reuse their buffers, each after the next write but one, send what they wrote", async () => {
+  loopback = new Loopback();
+  const [asking, answering] = [await loopback.host(), await loopback.host()];
+  const PROTOCOL = "/roadstead/test/1.0.0";
+  await answering.handle(PROTOCOL, async (stream) => {
+    const channel = new Channel(stream);
+    const ring = [0, 1, 2].map(() => Buffer.allocUnsafeSlow(CHUNK.byteLength));
+    for (let index = 0; index < CHUNKS / 4; index += 1) {
+      const buffer = ring[index % ring.length]!.fill(index + 1);
+      await channel.write(buffer);
+      await turns(1);
+    }
+    await channel.end(systemClock);
+  });
+  const wrong = async (): Promise<readonly number[]> => {
+    const channel = new Channel(await asking.dial(answering.self, PROTOCOL, never));
+    const into = Buffer.allocUnsafeSlow(CHUNK.byteLength);
+    const found: number[] = [];
+    for (let index = 0; index < CHUNKS / 4; index += 1) {
+      await channel.readInto(into);
+      if (!into.every((byte) => byte === index + 1)) found.push(index);
+    }
+    await channel.end(systemClock);
+    return found;
+  };
+  expect(await Promise.all([wrong(), wrong(), wrong(), wrong()])).toEqual([[], [], [], []]);
 });
