@@ -42,9 +42,10 @@ export class ElectionRules {
   }
 
   /** It stands for election. */
-  asked({ id, applied, log }: Witness, { type, term, lastIndex, lastTerm, transfer }: VoteMessage): void {
-    if (type === "vote") this.#requests.set(`${id}:${term}`, { lastIndex, lastTerm });
-    for (let index = applied + 1; index <= log.hardState.commit && !transfer; index += 1) {
+  asked({ id, applied, log, campaigning }: Witness, { term, lastIndex, lastTerm, transfer }: VoteMessage): void {
+    this.#requests.set(`${id}:${term}`, { lastIndex, lastTerm });
+    const commit = campaigning?.() ?? 0;
+    for (let index = applied + 1; index <= commit && !transfer; index += 1) {
       const record = log.records.get(index);
       if (record === undefined || !isConfChangeRecord(record)) continue;
       this.#fail(

@@ -63,6 +63,7 @@ export class Invariants {
       applied: 0,
       configurations: [],
       running: undefined,
+      campaigning: undefined,
       committedBefore: 0,
       promised: { term: 0, index: 0 },
       committedFloor: 0,
@@ -180,7 +181,6 @@ export class Invariants {
         if (!message.rejected) this.#elections.voted(witness, this.witness(message.to), message.term);
         break;
       case "vote":
-      case "preVote":
         this.#elections.asked(witness, message);
         break;
       case "appendReply":

@@ -13,6 +13,7 @@ export interface NetworkFaultsOptions {
 }
 
 const BACKLOG_MS = 10;
+const ASKED_MS = 3;
 const READS = 4;
 
 /** What a plan does to the network. */
@@ -75,20 +76,24 @@ export class NetworkFaults {
 
   /** Stands still for longer than an election and cannot be reached afterwards; what it is asked then, it must not answer as leader. */
   zombieLeader({ durationMs, strength }: FaultAction): void {
-    const { cluster, timeoutMs, clients, later } = this.#options;
+    const { cluster, timeoutMs, delayMsMax, clients, later } = this.#options;
     const { network } = cluster;
     const leader = cluster.leader();
     if (leader === undefined) return;
     cluster.count("zombieLeader");
     const pauseMs = timeoutMs * (1 + 3 * strength);
-    leader.pause(pauseMs, BACKLOG_MS);
-    network.heal();
-    for (const id of cluster.nodes.keys()) {
-      if (id === leader.id) continue;
-      network.cut(id, leader.id);
-      network.cut(leader.id, id);
-    }
-    for (let count = 0; count < READS; count += 1) later(pauseMs * (0.5 + 0.5 * (count / READS)), () => clients.read(leader));
+    // Replies to what it asks now wait for it when it comes back, and confirm nothing of what it is asked by then.
+    clients.read(leader);
+    later(ASKED_MS, () => leader.pause(pauseMs, BACKLOG_MS));
+    later(ASKED_MS + 1.5 * delayMsMax, () => {
+      network.heal();
+      for (const id of cluster.nodes.keys()) {
+        if (id === leader.id) continue;
+        network.cut(id, leader.id);
+        network.cut(leader.id, id);
+      }
+    });
+    for (let count = 0; count < READS; count += 1) later(pauseMs * (0.6 + 0.4 * (count / READS)), () => clients.read(leader));
     later(pauseMs + durationMs, () => network.heal());
   }
 

@@ -32,6 +32,7 @@ export interface Endpoint {
 export type Count = (fault: string) => void;
 
 const REFUSED_MS = 1;
+const STREAM_SLOWNESS_MAX = 20;
 
 /** Between the nodes of a simulated cluster: the bytes of the real wire format, late, twice, out of order, or never. */
 export class SimNetwork {
@@ -195,6 +196,8 @@ export class SimNetwork {
     const from = endpoint.machine.id;
     const { boot } = endpoint;
     if (boot === undefined) throw new Error(`${from} has not started`);
+    // A long stream is overtaken by what comes beside it.
+    const slowness = this.#random.float() < 0.3 ? 1 + STREAM_SLOWNESS_MAX * this.#random.float() : 1;
     const stream = new SnapshotStream({
       world: this.#world,
       random: this.#random,
@@ -202,7 +205,7 @@ export class SimNetwork {
       to,
       boot,
       sender: endpoint.owner,
-      delayMs: () => this.delayMs(),
+      delayMs: () => slowness * this.delayMs(),
       open: () => this.reaches(from, to) && this.reaches(to, from),
       breaks: () => {
         if (this.weather.breakRatio === 0 || this.#random.float() >= this.weather.breakRatio) return false;

@@ -174,7 +174,9 @@ export class SimNode {
     process.alive = false;
     this.#process = undefined;
     this.driver = undefined;
-    this.#options.invariants.witness(this.id).running = undefined;
+    const witness = this.#options.invariants.witness(this.id);
+    witness.running = undefined;
+    witness.campaigning = undefined;
     this.#options.network.down(process.endpoint);
     this.disk.crash(plans);
   }
@@ -184,7 +186,12 @@ export class SimNode {
     this.#confirmLog?.();
     const { invariants, up } = this.#options;
     this.driver = driver;
-    invariants.witness(this.id).running = () => driver.configuration();
+    const witness = invariants.witness(this.id);
+    witness.running = () => driver.configuration();
+    witness.campaigning = () => {
+      const { role, commitIndex } = driver.status();
+      return role === "candidate" ? commitIndex : undefined;
+    };
     let led = 0;
     driver.onConfiguration(() => {
       if (!process.alive || !driver.leads()) return;

@@ -11,6 +11,8 @@ export interface Witness {
   configurations: readonly ConfState[];
   /** The one in force in the running node, which comes before that of the catalog. */
   running: (() => ConfState) | undefined;
+  /** As candidate: what it knows to be committed. Undefined in another role. */
+  campaigning: (() => number | undefined) | undefined;
   /** What it knew to be committed when it last became leader. */
   committedBefore: number;
   /** The highest index that it has acknowledged, in the newest term. */
