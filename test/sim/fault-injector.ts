@@ -8,7 +8,7 @@ import type { SimNode } from "./sim-node.ts";
 
 const BACKLOG_MS_MAX = 30;
 const INSTALL_MS_MAX = 12;
-const CHANGE_MS_MAX = 60;
+const CHANGE_MS_MAX = 300;
 
 type Handler = (action: FaultAction) => void;
 type NodeHandler = (node: SimNode, action: FaultAction) => void;
@@ -54,6 +54,7 @@ export class FaultInjector {
       addMember: churned,
       removeMember: churned,
       confChange: (action) => {
+        if (action.variant < 0.6) this.#applyLate();
         churn.apply(action);
         this.#followUp(action, network);
       },
@@ -139,6 +140,12 @@ export class FaultInjector {
     };
   }
 
+  /** What is committed waits for its turn everywhere, longer than an election takes. */
+  #applyLate(): void {
+    const { world, nodes } = this.#cluster;
+    for (const node of nodes.values()) node.weather.slowWrites(world.now + 2 * this.#timeoutMs, 3 * this.#timeoutMs);
+  }
+
   /** Often the leader is lost while its change is under way. */
   #followUp(action: FaultAction, network: NetworkFaults): void {
     const { target, strength } = action;
@@ -188,7 +195,7 @@ export class FaultInjector {
    */
   #putBack(node: SimNode, variant: number, target: number): void {
     const image = node.images[Math.floor(target * node.images.length)];
-    const all = variant < 0.5;
+    const all = variant < 0.7;
     if (image === undefined || (all && !this.#cluster.refusesEarlierStarts(node, image))) return;
     this.#cluster.count(all ? "staleDisk" : "staleCatalog");
     this.#cluster.crash(node);

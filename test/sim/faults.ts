@@ -76,7 +76,7 @@ const MEAN_GAP: Readonly<Record<FaultKind, number>> = {
   rotLog: 14,
   rotTable: 20,
   rotCatalog: 20,
-  stale: 20,
+  stale: 7,
   wipe: 20,
   addMember: 12,
   removeMember: 14,
