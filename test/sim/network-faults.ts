@@ -14,6 +14,8 @@ export interface NetworkFaultsOptions {
 
 const BACKLOG_MS = 10;
 const ASKED_MS = 3;
+/** Long enough for a log to be cut meanwhile. */
+const LONG = 3;
 const READS = 4;
 
 /** What a plan does to the network. */
@@ -71,7 +73,10 @@ export class NetworkFaults {
     if (from === undefined || others.length === 0) return;
     cluster.count("stall");
     const to = others[Math.floor(strength * others.length)];
-    for (const each of others) if (variant < 0.2 || each === to) cluster.network.stall(from, each, durationMs);
+    for (const each of others) {
+      if (variant < 0.5 && each === to) cluster.network.stallEntries(from, each, LONG * durationMs);
+      else if (variant >= 0.8 || (variant >= 0.5 && each === to)) cluster.network.stall(from, each, durationMs);
+    }
   }
 
   /** Stands still for longer than an election and cannot be reached afterwards; what it is asked then, it must not answer as leader. */

@@ -55,6 +55,7 @@ export class SimNetwork {
   readonly #streams = new Set<SnapshotStream>();
   /** Until when nothing of a link comes through. */
   readonly #stalled = new Map<string, number>();
+  readonly #stuck = new Map<string, number>();
   /** Sees each message as it leaves. */
   observe: (from: number, message: PeerMessage) => void = () => undefined;
 
@@ -110,8 +111,15 @@ export class SimNetwork {
     this.#endpoints.get(from)?.handler?.unreachable(to);
   }
 
+  /** The same for entries alone: what is short overtakes them. */
+  stallEntries(from: number, to: number, durationMs: number): void {
+    this.#stuck.set(`${from}>${to}`, this.#world.now + durationMs);
+    this.#endpoints.get(from)?.handler?.unreachable(to);
+  }
+
   heal(): void {
     this.#stalled.clear();
+    this.#stuck.clear();
     this.#cut.clear();
   }
 
@@ -143,7 +151,9 @@ export class SimNetwork {
         this.#count("duplicate");
         this.#deliver(endpoint, to, [bytes], this.delayMs() + this.#random.float() * weather.duplicateMsMax);
       }
-      if (weather.reorders) this.#deliver(endpoint, to, [bytes], this.delayMs());
+      const stuck = this.#stuck.size > 0 && isBulk(message) ? (this.#stuck.get(`${from}>${to}`) ?? 0) - this.#world.now : 0;
+      if (stuck > 0) this.#deliver(endpoint, to, [bytes], stuck);
+      else if (weather.reorders) this.#deliver(endpoint, to, [bytes], this.delayMs());
       else bodies.push(bytes);
     }
     if (bodies.length > 0) this.#deliver(endpoint, to, bodies, this.#inOrder(from, to));
@@ -220,6 +230,10 @@ export class SimNetwork {
       this.#streams.delete(stream);
     }
   }
+}
+
+function isBulk(message: PeerMessage): boolean {
+  return message.kind === "raft" && message.message.type === "append" && message.message.entries.length > 0;
 }
 
 /** A message in a trace. */
