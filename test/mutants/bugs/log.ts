@@ -127,7 +127,7 @@ export const LOG: readonly Bug[] = [
       {
         file: "src/consensus/raft-log.ts",
         find: "      draft.hardState = hardState;",
-        replace: "      if (operations.size === 0 || hardState.term > draft.hardState.term) draft.hardState = hardState;",
+        replace: "      if (draft.hardState === this.#meta.hardState) draft.hardState = hardState;",
       },
     ],
   },

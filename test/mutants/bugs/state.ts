@@ -15,12 +15,17 @@ export const STATE: readonly Bug[] = [
   },
   {
     number: 142,
-    name: "the outcome of the lowest unanswered command is forgotten",
+    name: "an outcome takes the place of one that may still be asked for",
     edits: [
       {
         file: "src/metadata/apply-session.ts",
-        find: "const end = Math.min(lowest, session.highest + 1);",
-        replace: "const end = Math.min(lowest + 1, session.highest + 1);",
+        find: "draft.read(KEPT, outcomeKey(id, sequence % SESSION_WINDOW));",
+        replace: "draft.read(KEPT, outcomeKey(id, sequence % 2));",
+      },
+      {
+        file: "src/metadata/apply-session.ts",
+        find: "draft.write(KEPT, outcomeKey(id, sequence % SESSION_WINDOW), {",
+        replace: "draft.write(KEPT, outcomeKey(id, sequence % 2), {",
       },
     ],
   },
