@@ -10,6 +10,12 @@ export interface BlobFacts {
   readonly pieces: readonly PieceHash[];
 }
 
+/** What to read, and optionally the memory to read it into. */
+export interface ReadRange extends ByteRange {
+  /** Asked for each chunk in turn; a buffer may be given again for the third chunk after, as its bytes are valid until then. */
+  readonly memory?: (sizeBytes: number) => Uint8Array;
+}
+
 /**
  * Verified, immutable bytes on this node, and the pins of commits in flight. Adapters: `memory.ts`, `disk/`.
  * A blob is readable while it is settled (`blobs/`) or pinned (`pending/<digest>.<commit id>`, a hard link to the same bytes).
@@ -22,7 +28,7 @@ export interface BlobStore {
    * @throws OciError BLOB_UNKNOWN where there is no copy; AbortError when `signal` aborts; CorruptBlobError before a piece is handed on that does not
    *   match its hash: quarantine it, and read from another node
    */
-  open(digest: Digest, range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  open(digest: Digest, range: ReadRange, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** The piece list, from disk; undefined when this node holds no copy. */
   pieces(digest: Digest): Promise<readonly PieceHash[] | undefined>;
   /**

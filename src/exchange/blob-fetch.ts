@@ -8,6 +8,7 @@ import type { LocalBlobs, Wanted } from "./exchange.ts";
 import { digestAside, hashPieceAside } from "./hashing.ts";
 import type { PeerLink, PieceReply } from "./link.ts";
 import type { PeerTable } from "./peer-table.ts";
+import { PieceMemory } from "./piece-memory.ts";
 import { type RaceLimits, racePiece } from "./piece-race.ts";
 
 type CacheWriter = NonNullable<Awaited<ReturnType<LocalBlobs["cacheWriter"]>>>;
@@ -52,6 +53,8 @@ interface Piece {
   readonly controller: AbortController;
   users: number;
   ahead: boolean;
+  /** A reader left while chunks of it may be on their way to a client: its memory is the collector's. */
+  inUse: boolean;
 }
 
 /** What is yielded at once; a piece goes out in several, so that a slow client holds little in its socket. */
@@ -68,6 +71,7 @@ export class BlobFetch {
   readonly #holders: Set<PeerId>;
   readonly #bad = new Set<PeerId>();
   readonly #pieces = new Map<number, Piece>();
+  readonly #memory = new PieceMemory();
   readonly #stored = new Map<number, Promise<void>>();
   readonly #onIdle: () => void;
   #list: readonly PieceHash[] | undefined;
@@ -103,6 +107,7 @@ export class BlobFetch {
     const last = Math.max(0, Math.ceil(range.end / PIECE_SIZE_BYTES) - 1);
     const claims = new Map<number, Piece>();
     let begun = false;
+    let passed: number | undefined; // its last chunk is with the reader until he has asked for the second one after it
     this.#readers += 1;
     try {
       if (whole) this.#cache ??= this.#openCache();
@@ -117,10 +122,11 @@ export class BlobFetch {
         const offset = index * PIECE_SIZE_BYTES;
         yield* chunksOf(bytes, Math.max(0, range.start - offset), Math.min(bytes.byteLength, range.end - offset), signal);
         await stored;
-        this.#release(claims, index);
+        if (passed !== undefined) this.#release(claims, passed, true);
+        passed = index;
       }
     } finally {
-      for (const index of [...claims.keys()]) this.#release(claims, index);
+      for (const index of [...claims.keys()]) this.#release(claims, index, false);
       this.#readers -= 1;
       if (this.#readers === 0) this.#leave();
     }
@@ -143,7 +149,7 @@ export class BlobFetch {
     let piece = this.#pieces.get(index);
     if (piece === undefined) {
       const controller = new AbortController();
-      piece = { bytes: this.#obtain(index, controller.signal), controller, users: 0, ahead };
+      piece = { bytes: this.#obtain(index, controller.signal), controller, users: 0, ahead, inUse: false };
       piece.bytes.catch(() => {}); // read ahead: nobody may be waiting yet
       this.#pieces.set(index, piece);
     }
@@ -157,15 +163,18 @@ export class BlobFetch {
     piece.ahead = false;
   }
 
-  #release(claims: Map<number, Piece>, index: number): void {
+  /** @param isSpent nothing of the piece is with this reader any more */
+  #release(claims: Map<number, Piece>, index: number, isSpent: boolean): void {
     const piece = claims.get(index);
     if (piece === undefined) return;
     claims.delete(index);
     piece.users -= 1;
+    piece.inUse ||= !isSpent;
     if (piece.users > 0) return;
     this.#reached(piece);
     this.#pieces.delete(index);
     piece.controller.abort(abortError("nobody waits for the piece any more"));
+    if (!piece.inUse) void piece.bytes.then((bytes) => this.#memory.give(bytes)); // every reader has had it whole
   }
 
   async #obtain(index: number, signal: AbortSignal): Promise<Uint8Array> {
@@ -180,7 +189,12 @@ export class BlobFetch {
         peers,
         clock,
         limits: race,
-        request: () => ({ digest: this.#wanted.digest, range, list: this.count > 1 && this.#list === undefined }),
+        request: () => ({
+          digest: this.#wanted.digest,
+          range,
+          list: this.count > 1 && this.#list === undefined,
+          memory: this.#memory.take,
+        }),
         holders: () => [...this.#holders].filter((peer) => !this.#bad.has(peer) && peer !== link.self),
         verify: (peer, reply) => this.#verify(peer, reply, index, range.end - range.start),
         lacking: (peer) => void this.#bad.add(peer),

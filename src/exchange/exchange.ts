@@ -60,7 +60,12 @@ export interface PeerFacts {
 /** What the exchange needs of this node's store: `blobs/` fits it. */
 export interface LocalBlobs {
   stat(digest: Digest): Promise<{ readonly sizeBytes: number } | undefined>;
-  open(digest: Digest, range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** `range.memory` is asked for each chunk in turn; a buffer may be given again for the third chunk after. */
+  open(
+    digest: Digest,
+    range: ByteRange & { readonly memory?: (sizeBytes: number) => Uint8Array },
+    signal: AbortSignal,
+  ): AsyncIterable<Uint8Array>;
   pieces(digest: Digest): Promise<readonly PieceHash[] | undefined>;
   receive(
     expected: { readonly digest: Digest; readonly sizeBytes: number; readonly root: PieceHash | undefined },

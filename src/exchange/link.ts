@@ -8,7 +8,7 @@ export interface PeerLink {
   readonly self: PeerId;
   /**
    * @param onProgress called with the number of bytes each time some come in
-   * @returns bytes that nobody has verified yet, in a buffer that is the caller's
+   * @returns bytes that nobody has verified yet, in a buffer that is the caller's: one that `request.memory` gave, where there is such
    * @throws OciError as the peer threw it (BLOB_UNKNOWN where it has no copy); UNAVAILABLE; AbortError
    */
   get(peer: PeerId, request: PieceRequest, onProgress: (sizeBytes: number) => void, signal: AbortSignal): Promise<PieceReply>;
@@ -20,6 +20,8 @@ export interface PieceRequest {
   readonly range: ByteRange;
   /** Whether the piece list is wanted beside the bytes: one round trip for both. */
   readonly list: boolean;
+  /** Where the bytes may go; a link that has them in memory of their own needs none. */
+  readonly memory?: (sizeBytes: number) => Uint8Array;
 }
 
 export interface PieceReply {

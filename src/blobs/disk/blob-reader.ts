@@ -2,7 +2,7 @@ import type { Digest } from "../../core/digest.ts";
 import { digestOf } from "../../core/digest.ts";
 import { systemCode } from "../../core/errors.ts";
 import { PIECE_SIZE_BYTES } from "../../core/pieces.ts";
-import type { ByteRange } from "../../core/range.ts";
+import type { ReadRange } from "../blob-store.ts";
 import { CorruptBlobError } from "../corrupt-blob.ts";
 import { unknownBlob } from "../refusals.ts";
 import { type Copies, isSameContent, SMALL_SIZE_BYTES } from "./copies.ts";
@@ -44,7 +44,7 @@ export function oneChunk(bytes: Uint8Array): AsyncIterable<Uint8Array> {
 }
 
 /** Bytes `[start, end)` of a copy on the disk; no byte is handed on before its piece is verified in the state that the file is in. */
-export async function* readBlob(door: ReadDoor, digest: Digest, range: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+export async function* readBlob(door: ReadDoor, digest: Digest, range: ReadRange, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   signal.throwIfAborted();
   const { file, sizeBytes } = await openCopy(door, digest);
   if (sizeBytes <= SMALL_SIZE_BYTES) {
@@ -53,7 +53,7 @@ export async function* readBlob(door: ReadDoor, digest: Digest, range: ByteRange
     if (range.start < Math.min(range.end, bytes.byteLength)) yield bytes.subarray(range.start, range.end);
     return;
   }
-  yield* readLarge(door, digest, file, { start: range.start, end: Math.min(range.end, sizeBytes) }, signal);
+  yield* readLarge(door, digest, file, { ...range, end: Math.min(range.end, sizeBytes) }, signal);
 }
 
 /** A pin may become the settled blob between the look and the opening: it is looked for again then. @throws OciError BLOB_UNKNOWN */
@@ -105,7 +105,7 @@ async function* readLarge(
   door: ReadDoor,
   digest: Digest,
   file: OpenFile,
-  range: ByteRange,
+  range: ReadRange,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   running += 1;
@@ -155,16 +155,16 @@ async function* readLarge(
 
 /**
  * Three buffers in turn: one is with the consumer, one he may still be flushing, one is being filled. They are not pooled, since the consumer
- * holds the last two after the end.
+ * holds the last two after the end; one who reads range after range, and knows when his bytes have left, brings his own.
  */
 class Ring {
   readonly #file: OpenFile;
-  readonly #range: ByteRange;
+  readonly #range: ReadRange;
   readonly #sizeBytes: number;
   readonly #buffers: Buffer[] = [];
   #turn = 0;
 
-  constructor(file: OpenFile, range: ByteRange, sizeBytes: number) {
+  constructor(file: OpenFile, range: ReadRange, sizeBytes: number) {
     this.#file = file;
     this.#range = range;
     this.#sizeBytes = Math.min(sizeBytes, range.end - range.start);
@@ -172,12 +172,15 @@ class Ring {
 
   /** A chunk that ends at a piece's end at the latest. */
   async read(position: number): Promise<Uint8Array> {
+    const end = Math.min(this.#range.end, position - (position % PIECE_SIZE_BYTES) + PIECE_SIZE_BYTES, position + this.#sizeBytes);
+    const into = (this.#range.memory ?? this.#own)(end - position);
+    return into.subarray(0, await this.#file.read(into, position));
+  }
+
+  readonly #own = (sizeBytes: number): Uint8Array => {
     const turn = this.#turn;
     this.#turn = (turn + 1) % 3;
     this.#buffers[turn] ??= Buffer.allocUnsafeSlow(this.#sizeBytes);
-    const buffer = this.#buffers[turn];
-    const end = Math.min(this.#range.end, position - (position % PIECE_SIZE_BYTES) + PIECE_SIZE_BYTES, position + this.#sizeBytes);
-    const into = buffer.subarray(0, end - position);
-    return into.subarray(0, await this.#file.read(into, position));
-  }
+    return this.#buffers[turn].subarray(0, sizeBytes);
+  };
 }

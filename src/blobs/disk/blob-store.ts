@@ -5,8 +5,7 @@ import { systemCode } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { PieceHash } from "../../core/pieces.ts";
 import { type Random, systemRandom } from "../../core/random.ts";
-import type { ByteRange } from "../../core/range.ts";
-import type { BlobFacts, BlobStore, CacheWriter, Expected, Pin } from "../blob-store.ts";
+import type { BlobFacts, BlobStore, CacheWriter, Expected, Pin, ReadRange } from "../blob-store.ts";
 import { CorruptBlobError } from "../corrupt-blob.ts";
 import { assertExpected } from "../refusals.ts";
 import { oneChunk, readBlob } from "./blob-reader.ts";
@@ -136,7 +135,7 @@ export class DiskBlobStore implements BlobStore {
     });
   }
 
-  open(digest: Digest, range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array> {
+  open(digest: Digest, range: ReadRange, signal: AbortSignal): AsyncIterable<Uint8Array> {
     const bytes = signal.aborted ? undefined : this.copies.small.get(digest);
     if (bytes !== undefined && range.start < Math.min(range.end, bytes.byteLength)) return oneChunk(bytes.subarray(range.start, range.end));
     return readBlob(this, digest, range, signal);

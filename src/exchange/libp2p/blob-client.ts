@@ -126,14 +126,14 @@ export class BlobClient implements PeerLink {
     const unbind = channel.abortOn(signal);
     const before = channel.receivedBytes;
     try {
-      const { digest, range, list } = request;
+      const { digest, range, list, memory = Buffer.allocUnsafeSlow } = request;
       await channel.writeFrame({ op: "get", digest, start: range.start, end: range.end, list });
       const answer = asFields((await channel.readFrame(ANSWER_SIZE_MAX)) ?? ended());
       if (answer.error !== undefined) return this.#refused(channel, peer, answer);
       const sizeBytes = count(answer, "length");
       if (sizeBytes > range.end - range.start) throw new Error("the peer sends more than was asked for");
       onProgress(0);
-      const bytes = Buffer.allocUnsafeSlow(sizeBytes);
+      const bytes = memory(sizeBytes);
       await channel.readInto(bytes, onProgress);
       const pieces = answer.list === undefined ? undefined : unpackList(bytesOf(answer, "list"));
       this.#keep(peer, channel);

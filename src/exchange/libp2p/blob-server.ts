@@ -7,6 +7,7 @@ import type { LocalBlobs } from "../exchange.ts";
 import type { PeerTable } from "../peer-table.ts";
 import { Channel } from "./channel.ts";
 import type { Host } from "./host.ts";
+import { SendRing } from "./send-ring.ts";
 import { BLOB_PROTOCOL, type BlobRequest, packError, packList, parseBlobRequest, REQUEST_SIZE_MAX } from "./wire.ts";
 
 export interface BlobServerOptions {
@@ -26,6 +27,7 @@ type Put = Extract<BlobRequest, { op: "put" }>;
 export async function serveBlobs(options: BlobServerOptions): Promise<void> {
   await options.host.handle(BLOB_PROTOCOL, async (stream, from) => {
     const channel = new Channel(stream);
+    const ring = new SendRing();
     const controller = new AbortController();
     channel.onClosed(() => controller.abort(new DOMException("the peer closed the stream", "AbortError")));
     try {
@@ -35,7 +37,7 @@ export async function serveBlobs(options: BlobServerOptions): Promise<void> {
         const request = parseBlobRequest(value);
         const more =
           request.op === "get"
-            ? await get(options, channel, from, request, controller.signal)
+            ? await get({ ...options, channel, ring, from }, request, controller.signal)
             : await put(options, channel, request, controller.signal);
         if (!more) break;
       }
@@ -50,16 +52,22 @@ export async function serveBlobs(options: BlobServerOptions): Promise<void> {
   });
 }
 
+interface Getting extends BlobServerOptions {
+  readonly channel: Channel;
+  readonly ring: SendRing;
+  readonly from: PeerId;
+}
+
 /** @returns whether the stream may carry one more request; a read that fails in the middle resets it, so that no wrong byte passes as one that was asked for */
-async function get(options: BlobServerOptions, channel: Channel, from: PeerId, request: Get, signal: AbortSignal): Promise<boolean> {
+async function get(getting: Getting, request: Get, signal: AbortSignal): Promise<boolean> {
   const { digest, start, list } = request;
-  const { blobs } = options;
+  const { blobs, channel, ring, from } = getting;
   let begun = false;
   try {
     const known = await blobs.stat(digest);
     if (known === undefined) throw noCopy(digest);
     const end = Math.min(request.end, known.sizeBytes);
-    const chunks = blobs.open(digest, { start, end }, signal)[Symbol.asyncIterator]();
+    const chunks = blobs.open(digest, { start, end, memory: ring.take }, signal)[Symbol.asyncIterator]();
     const [pieces, first] = await Promise.all([list ? blobs.pieces(digest) : undefined, end > start ? chunks.next() : undefined]);
     const packed = pieces === undefined ? {} : { list: packList(pieces) };
     begun = true;
@@ -69,9 +77,9 @@ async function get(options: BlobServerOptions, channel: Channel, from: PeerId, r
     return true;
   } catch (error) {
     if (channel.closed) return false;
-    await noteCorrupt(options, digest, error);
+    await noteCorrupt(getting, digest, error);
     if (begun) throw error;
-    options.log.debug({ digest, peer: from, error }, "a peer asked for a blob that this node cannot give");
+    getting.log.debug({ digest, peer: from, error }, "a peer asked for a blob that this node cannot give");
     await channel.writeFrame(packError(error instanceof OciError ? error : noCopy(digest)));
     return true;
   }

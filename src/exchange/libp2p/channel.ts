@@ -1,6 +1,7 @@
 import type { Stream, StreamCloseEvent, StreamMessageEvent } from "@libp2p/interface";
 import type { Clock } from "../../core/clock.ts";
 import { decode, encode } from "../../core/codec.ts";
+import { discard, handOver } from "../../core/spent-bytes.ts";
 
 /** Above this many bytes that nobody has read the other end is stopped, below the second one it goes on. */
 const QUEUE_HIGH_BYTES = 1024 * 1024;
@@ -97,10 +98,11 @@ export class Channel {
       target.set(taken, filled);
       filled += taken.byteLength;
       onProgress?.(taken.byteLength);
+      if (taken === chunk) discard(handOver(chunk)); // copied: its memory must not wait for a collection
     }
   }
 
-  /** Exactly `sizeBytes` of raw bytes, without a copy. */
+  /** Exactly `sizeBytes` of raw bytes, without a copy: what came off the wire is handed over to whoever reads it here. */
   async *body(sizeBytes: number): AsyncIterable<Uint8Array> {
     let left = sizeBytes;
     while (left > 0) {
@@ -108,7 +110,7 @@ export class Channel {
       if (chunk === undefined) throw new ChannelEnded(`the peer closed ${left} bytes before the end`);
       const taken = this.#take(chunk, left);
       left -= taken.byteLength;
-      yield taken;
+      yield handOver(taken);
     }
   }
 

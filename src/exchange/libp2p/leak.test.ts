@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { collect, sampleBytes } from "../../blobs/sample-bytes.ts";
 import { OciError } from "../../core/errors.ts";
+import { PIECE_SIZE_BYTES } from "../../core/pieces.ts";
 import type { Wanted } from "../exchange.ts";
 import { TestBlobs } from "../test-blobs.conformance.ts";
 import { Loopback } from "./cluster.conformance.ts";
@@ -90,4 +91,26 @@ test("spreads, taken and refused, leave no stream open", async () => {
     expect(kept).toHaveLength(at % 2 === 0 ? 1 : 0);
   }
   await streamsFall(BLOB_PROTOCOL, 0);
+});
+
+test("the memory of a piece is used again once every reader has had it, and never where one has gone in the middle", async () => {
+  const wanted = await held(9 * PIECE_SIZE_BYTES);
+  const whole = { start: 0, end: wanted.sizeBytes };
+  const begin = async (): Promise<[Uint8Array, AsyncIterator<Uint8Array>]> => {
+    const chunks = asking.fetch(wanted, whole, never)[Symbol.asyncIterator]();
+    return [(await chunks.next()).value!, chunks];
+  };
+  const [left, leaver] = await begin();
+  const before = Buffer.from(left);
+  const [, stayer] = await begin();
+  await leaver.return?.();
+  const memory = new Set<ArrayBufferLike>();
+  let last = { done: false } as IteratorResult<Uint8Array>;
+  for (let next = await stayer.next(); next.done !== true; next = await stayer.next()) {
+    last = next;
+    memory.add(next.value.buffer);
+  }
+  expect(last.value.byteLength).toBeGreaterThan(0); // the last piece is with its reader still: none of it was taken back
+  expect(memory.size).toBeLessThan(9);
+  expect(before.equals(left)).toBe(true); // it may be on its way to a client
 });
