@@ -99,7 +99,7 @@ export class Applier {
   async #batch(works: readonly Work[]): Promise<void> {
     const { store } = this.#options;
     const overlay = new Overlay(store);
-    const done: { index: number; changes: readonly Change[] }[] = [];
+    const done: { index: number; seal: Uint8Array | undefined }[] = [];
     const commands: AppliedCommand[] = [];
     let confState: ConfState | undefined;
     let term = store.appliedTerm;
@@ -110,47 +110,43 @@ export class Applier {
         if (entry.index <= store.appliedIndex) continue;
         confState = changed ?? confState;
         term = entry.term;
-        const changes = entry.type === "normal" && entry.data !== undefined ? this.#apply(overlay, entry.index, entry.data, commands) : [];
-        done.push({ index: entry.index, changes });
+        const holds = entry.type === "normal" && entry.data !== undefined;
+        done.push({ index: entry.index, seal: holds ? this.#apply(overlay, entry.index, entry.data, commands) : undefined });
       }
     }
-    await store.applyBatch({ entries: done, term, confState });
+    await store.applyBatch({ entries: done, changes: overlay.changes, term, confState });
     this.#options.applied({
       index: store.appliedIndex,
-      keys: overlay.keys(),
+      keys: [...overlay.changes.keys()],
       commands,
       confChanged: confState !== undefined,
       replies: works.flatMap(({ replies }) => replies),
     });
   }
 
-  #apply(overlay: Overlay, index: number, data: Uint8Array, commands: AppliedCommand[]): readonly Change[] {
-    const { changes, command, outcome, session, sequence } = applyEntry(overlay, index, data);
+  #apply(overlay: Overlay, index: number, data: Uint8Array, commands: AppliedCommand[]): Uint8Array {
+    const { changes, seal, command, outcome, session, sequence } = applyEntry(overlay, index, data);
     overlay.write(changes);
     commands.push({ index, command, outcome, session, sequence });
-    return changes;
+    return seal;
   }
 }
 
 /** The state as of the entry before: what this batch has changed so far, over what is written. */
 class Overlay implements View {
   readonly #store: View;
-  readonly #changed = new Map<string, Uint8Array | undefined>();
+  readonly changes = new Map<string, Uint8Array | undefined>();
 
   constructor(store: View) {
     this.#store = store;
   }
 
   get(key: string): Uint8Array | undefined {
-    const value = this.#changed.get(key);
-    return value !== undefined || this.#changed.has(key) ? value : this.#store.get(key);
+    const value = this.changes.get(key);
+    return value !== undefined || this.changes.has(key) ? value : this.#store.get(key);
   }
 
   write(changes: readonly Change[]): void {
-    for (const { key, value } of changes) this.#changed.set(key, value);
-  }
-
-  keys(): readonly string[] {
-    return [...this.#changed.keys()];
+    for (const { key, value } of changes) this.changes.set(key, value);
   }
 }

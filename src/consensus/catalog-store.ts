@@ -1,8 +1,6 @@
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../core/clock.ts";
 import { decode, encode } from "../core/codec.ts";
-import { sha256 } from "../core/sha256.ts";
-import type { Change } from "../metadata/view.ts";
 import type { ConfState, SnapshotMeta } from "../raft/types.ts";
 import { type CatalogDatabases, type Database, type DatabaseView, type Operation, orderedIndex, type Storage } from "./database.ts";
 import { ConsensusError, type Fatal } from "./errors.ts";
@@ -110,7 +108,7 @@ export class DurableCatalog implements AppliedStore {
     return this.#meta.installed;
   }
 
-  /** Hash over every applied entry's changes, in order: the same on every member at the same index. */
+  /** Hash over every applied entry and what it changed, in order: the same on every member at the same index. */
   get seal(): Uint8Array {
     return this.#seal;
   }
@@ -141,14 +139,14 @@ export class DurableCatalog implements AppliedStore {
     let seal = this.#seal;
     let sizeBytes = 0;
     const seals: (readonly [index: number, seal: Uint8Array])[] = [];
-    const final = new Map<string, Uint8Array | undefined>();
     for (const entry of batch.entries) {
-      seal = nextSeal(seal, entry.index, entry.changes);
+      seal = entry.seal ?? seal;
       seals.push([entry.index, seal]);
-      for (const change of entry.changes) {
-        final.set(change.key, change.value);
-        sizeBytes += change.key.length + (change.value?.byteLength ?? 0);
-      }
+    }
+    const operations: Operation[] = [];
+    for (const [key, value] of batch.changes) {
+      operations.push(operation(CATALOG + key, value));
+      sizeBytes += key.length + (value?.byteLength ?? 0);
     }
     const links = this.#chain.append(last.index, seal, sizeBytes + 256);
     const meta: Meta = {
@@ -158,11 +156,10 @@ export class DurableCatalog implements AppliedStore {
       checkpoint: this.#chain.checkpoint,
       installed: this.#meta.installed,
     };
-    const operations: Operation[] = [{ type: "put", key: META, value: encode(meta) }];
-    for (const [key, value] of final) operations.push(operation(CATALOG + key, value));
+    operations.push(operation(META, encode(meta)));
     for (const link of links) operations.push(operation(link.key, link.value));
     await this.#write(operations, false);
-    for (const [key, value] of final) if (this.#cache.has(key)) this.#cache.set(key, { value });
+    for (const [key, value] of batch.changes) if (this.#cache.has(key)) this.#cache.set(key, { value });
     this.#meta = meta;
     this.#seal = seal;
     this.#dirtyEntries += batch.entries.length;
@@ -332,23 +329,6 @@ function corrupt(options: DurableCatalogOptions, reason: string, cause?: unknown
 
 function operation(key: string, value: Uint8Array | undefined): Operation {
   return value === undefined ? { type: "del", key } : { type: "put", key, value };
-}
-
-/** The seal after an entry: SHA-256 of the seal before it, the index, and each change with its lengths. */
-export function nextSeal(previous: Uint8Array, index: number, changes: readonly Change[]): Uint8Array {
-  const head = Buffer.allocUnsafe(8);
-  head.writeBigUInt64BE(BigInt(index));
-  const parts: Uint8Array[] = [previous, head];
-  for (const { key, value } of changes) {
-    const name = Buffer.from(key);
-    const lengths = Buffer.allocUnsafe(9);
-    lengths.writeUInt32BE(name.byteLength, 0);
-    lengths.writeUInt8(value === undefined ? 0 : 1, 4);
-    lengths.writeUInt32BE(value?.byteLength ?? 0, 5);
-    parts.push(lengths, name);
-    if (value !== undefined) parts.push(value);
-  }
-  return sha256(parts);
 }
 
 async function scanCatalog(database: DatabaseView, prefix: string, after: string, limit: number): Promise<[string, Uint8Array][]> {

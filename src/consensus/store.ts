@@ -2,8 +2,10 @@ import type { CatalogStore, Change } from "../metadata/view.ts";
 import type { ConfState, Entry, HardState, Snapshot, SnapshotMeta, Storage } from "../raft/types.ts";
 
 export interface AppliedBatch {
-  /** Contiguous, in order, the first one after the applied index. */
-  readonly entries: readonly { readonly index: number; readonly changes: readonly Change[] }[];
+  /** Contiguous, in order, the first one after the applied index; each with the seal as of it, where it has one of its own. */
+  readonly entries: readonly { readonly index: number; readonly seal: Uint8Array | undefined }[];
+  /** What they changed, by key, as the last one left it; undefined deletes. */
+  readonly changes: ReadonlyMap<string, Uint8Array | undefined>;
   /** Term of the last entry. */
   readonly term: number;
   /** The configuration after the batch; the one before where it is left out. */

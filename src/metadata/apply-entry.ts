@@ -1,6 +1,6 @@
-import { sha256 } from "../core/sha256.ts";
 import { decide } from "./apply.ts";
 import { keepOutcome, readOutcome, readSession, SESSION_WINDOW } from "./apply-session.ts";
+import { hashLink } from "./chain.ts";
 import type { Command, Outcome, Refusal } from "./commands.ts";
 import { Draft } from "./draft.ts";
 import { decodeEntry, type Envelope } from "./entry.ts";
@@ -13,6 +13,8 @@ import type { Change, View } from "./view.ts";
 export interface AppliedEntry {
   /** For one batch, together with the seal and the applied index. */
   readonly changes: readonly Change[];
+  /** Hash of the chain of G9 up to this entry: over all that applied, and what it did. */
+  readonly seal: Uint8Array;
   readonly outcome: Outcome;
   readonly command: Command;
   readonly session: number;
@@ -44,9 +46,13 @@ export function applyEntry(view: View, index: number, data: Uint8Array, policy: 
   const context: ApplyContext = { index, time: head.time + stampMs, schema: envelope?.v ?? 0, policy };
   const { outcome, duplicate } =
     envelope === undefined ? { outcome: refusal("mismatch", index), duplicate: false } : settle(draft, context, envelope);
-  draft.write(HEAD, HEAD_KEY, { index, time: context.time, hash: chain(head.hash, index, data, outcome) });
+  const changes = draft.changes();
+  const { time } = context;
+  const seal = hashLink({ before: head.hash, index, time, data, outcome: OUTCOME.encode(outcome), changes });
+  changes.push({ key: HEAD_KEY, value: HEAD.encode({ index, time, hash: seal }) });
   return {
-    changes: draft.changes(),
+    changes,
+    seal,
     outcome,
     command: envelope?.command ?? NOTHING,
     session: envelope?.session ?? 0,
@@ -104,12 +110,4 @@ function run(draft: Draft, context: ApplyContext, envelope: Envelope): Outcome {
     ...(digest === undefined ? {} : { digest }),
     ...(value === undefined ? {} : { value }),
   };
-}
-
-/** G9: over the hash before it, the index, the entry as it stands in the log, and the outcome. */
-function chain(before: Uint8Array, index: number, data: Uint8Array, outcome: Outcome): Uint8Array {
-  const numbers = Buffer.alloc(12);
-  numbers.writeBigUInt64BE(BigInt(index));
-  numbers.writeUInt32BE(data.byteLength, 8);
-  return sha256([before, numbers, data, OUTCOME.encode(outcome)]);
 }

@@ -4,13 +4,16 @@ import { type Decision, refuse } from "./decision.ts";
 import { type Draft, readRow } from "./draft.ts";
 import { bootKey, outcomeKey, SESSIONS_KEY, sessionKey } from "./keys.ts";
 import { isMember, readRoster } from "./membership.ts";
+import { OUTCOMES_IN_ROW, outcomeIn, withOutcome } from "./outcome-rows.ts";
 import type { ApplyContext } from "./policy.ts";
 import { type BootId, type CatalogTime, isOutdated } from "./records.ts";
-import { BOOT, KEPT, SESSION, SESSIONS, type Session } from "./rows.ts";
+import { BOOT, SESSION, SESSIONS, type Session } from "./rows.ts";
 import type { View } from "./view.ts";
 
 /** Outcomes kept for one session: a proposer has at most so many commands unanswered. */
 export const SESSION_WINDOW = 1_024;
+/** Rows of outcomes of one session: one more than fill the window, since it may begin in the middle of one. */
+const SLOTS = SESSION_WINDOW / OUTCOMES_IN_ROW + 1;
 /** Of one member: an open that was retried made two. The oldest goes. */
 const SESSIONS_OF_MEMBER_MAX = 8;
 
@@ -51,7 +54,7 @@ export function readSession(draft: Draft, time: CatalogTime, id: number, idleMs:
 function endSession(draft: Draft, id: number): void {
   const session = draft.read(SESSION, sessionKey(id));
   if (session === undefined) return;
-  const slots = Math.min(session.highest + 1, SESSION_WINDOW);
+  const slots = Math.min(Math.floor(session.highest / OUTCOMES_IN_ROW) + 1, SLOTS);
   for (let slot = 0; slot < slots; slot += 1) draft.remove(outcomeKey(id, slot));
   draft.remove(sessionKey(id));
 }
@@ -59,11 +62,16 @@ function endSession(draft: Draft, id: number): void {
 /** The outcome of a command of the session that has applied. */
 export function readOutcome(draft: Draft, id: number, session: Session, sequence: number): Outcome | undefined {
   // Most are new: there is nothing above the highest, and no row to look for.
-  const kept = sequence > session.highest ? undefined : draft.read(KEPT, outcomeKey(id, sequence % SESSION_WINDOW));
-  return kept?.sequence === sequence ? kept.outcome : undefined;
+  const row = sequence > session.highest ? undefined : draft.get(rowKey(id, sequence));
+  return row === undefined ? undefined : outcomeIn(row, sequence);
 }
 
-/** In the place of the one a window before it, which the proposer has had answered: nothing has to be deleted for each command. */
+/** In the place of those a window before it, which the proposer has had answered: nothing has to be deleted for each command. */
 export function keepOutcome(draft: Draft, id: number, sequence: number, outcome: Outcome): void {
-  draft.write(KEPT, outcomeKey(id, sequence % SESSION_WINDOW), { sequence, outcome });
+  const key = rowKey(id, sequence);
+  draft.put(key, withOutcome(draft.get(key), sequence, outcome));
+}
+
+function rowKey(id: number, sequence: number): string {
+  return outcomeKey(id, Math.floor(sequence / OUTCOMES_IN_ROW) % SLOTS);
 }

@@ -12,7 +12,8 @@ export class Draft implements View {
   }
 
   get(key: string): Uint8Array | undefined {
-    return this.#changes.has(key) ? this.#changes.get(key) : this.#base.get(key);
+    const value = this.#changes.get(key);
+    return value !== undefined || this.#changes.has(key) ? value : this.#base.get(key);
   }
 
   read<T>(row: Row<T>, key: string): T | undefined {
@@ -41,7 +42,7 @@ export class Draft implements View {
   }
 
   /** One change a key, the last one written. */
-  changes(): readonly Change[] {
+  changes(): Change[] {
     return Array.from(this.#changes, ([key, value]) => ({ key, value }));
   }
 }

@@ -8,6 +8,8 @@ export const ENTRY_BYTES_MAX = 8 * 1024 * 1024;
 /** However long a leader was idle, one entry moves catalog time by no more. */
 export const STAMP_MS_MAX = 10_000;
 const STAMP_BYTES = 4;
+/** Sequences have 6 bytes in the rows of a session. */
+const SEQUENCE_END = 2 ** 48;
 const PRINCIPAL_LENGTH_MAX = 512;
 
 /** What a proposer encodes; the leader puts its stamp in front. */
@@ -71,7 +73,7 @@ function decodeEnvelope(bytes: Uint8Array): Envelope | undefined {
       `the log holds the command ${JSON.stringify(type.slice(0, 64))} of schema ${v}, this program knows schemas up to ${COMMAND_VERSION}: install a newer version of roadstead on this node`,
     );
   }
-  if (!isCount(session) || !isCount(sequence) || !isCount(lowest) || lowest > sequence) return undefined;
+  if (!isCount(session) || !isCount(sequence) || !isCount(lowest) || lowest > sequence || sequence >= SEQUENCE_END) return undefined;
   if (principal !== undefined && (typeof principal !== "string" || principal.length > PRINCIPAL_LENGTH_MAX)) return undefined;
   if (!isWellFormed(type, command)) return undefined;
   return { v, session, sequence, lowest, principal, command: command as Command };

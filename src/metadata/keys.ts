@@ -15,7 +15,7 @@ import type { CatalogTime } from "./records.ts";
 //   tokens, token/<token id>                    ids of the join tokens, in the order in which they were made; join token
 //   boot/<id>                                   the newest start of a member that the catalog knows
 //   sessions, session/<id>                      ids of the open sessions; session (G8)
-//   outcome/<session>/<slot>                    outcome kept for a retry: the slot is the sequence modulo the window
+//   outcome/<session>/<slot>                    outcomes kept for retries, of several sequences that follow each other; the slots go round
 //   blob/<digest>                               blob record
 //   link/<repository> NUL <digest>              link, or the edges that wait for one
 //   child/<repository> NUL <digest>             edges of indexes to a manifest, there or not, and how many name it as their subject

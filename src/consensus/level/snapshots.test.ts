@@ -116,8 +116,9 @@ async function* counted(chunks: AsyncIterable<Uint8Array>, seen: (count: number)
 
 async function fill(store: DurableCatalog): Promise<void> {
   for (let at = 0; at < ROWS; at += 1) {
-    const changes = [{ key: `k/${String(at).padStart(6, "0")}`, value: Buffer.alloc(20_000, at) }];
-    await store.applyBatch({ entries: [{ index: store.appliedIndex + 1, changes }], term: 2, confState: CONF });
+    const changes = new Map([[`k/${String(at).padStart(6, "0")}`, Buffer.alloc(20_000, at)]]);
+    const seal = Buffer.alloc(32, at + 1);
+    await store.applyBatch({ entries: [{ index: store.appliedIndex + 1, seal }], changes, term: 2, confState: CONF });
   }
 }
 

@@ -19,13 +19,8 @@ export const STATE: readonly Bug[] = [
     edits: [
       {
         file: "src/metadata/apply-session.ts",
-        find: "draft.read(KEPT, outcomeKey(id, sequence % SESSION_WINDOW));",
-        replace: "draft.read(KEPT, outcomeKey(id, sequence % 2));",
-      },
-      {
-        file: "src/metadata/apply-session.ts",
-        find: "draft.write(KEPT, outcomeKey(id, sequence % SESSION_WINDOW), {",
-        replace: "draft.write(KEPT, outcomeKey(id, sequence % 2), {",
+        find: "Math.floor(sequence / OUTCOMES_IN_ROW) % SLOTS)",
+        replace: "Math.floor(sequence / OUTCOMES_IN_ROW) % 2)",
       },
     ],
   },
@@ -62,19 +57,19 @@ export const STATE: readonly Bug[] = [
     edits: [
       {
         file: "src/consensus/applier.ts",
-        find: "await store.applyBatch({ entries: done, term, confState });",
-        replace: "await store.applyBatch({ entries: done, term, confState: undefined });",
+        find: "await store.applyBatch({ entries: done, changes: overlay.changes, term, confState });",
+        replace: "await store.applyBatch({ entries: done, changes: overlay.changes, term, confState: undefined });",
       },
     ],
   },
   {
     number: 147,
-    name: "the seal covers the last entry of a batch alone",
+    name: "the seal does not cover what an entry has changed",
     edits: [
       {
-        file: "src/consensus/catalog-store.ts",
-        find: "seal = nextSeal(seal, entry.index, entry.changes);",
-        replace: "if (entry === last) seal = nextSeal(seal, entry.index, entry.changes);",
+        file: "src/metadata/apply-entry.ts",
+        find: "outcome: OUTCOME.encode(outcome), changes });",
+        replace: "outcome: OUTCOME.encode(outcome), changes: [] });",
       },
     ],
   },
@@ -84,8 +79,8 @@ export const STATE: readonly Bug[] = [
     edits: [
       {
         file: "src/consensus/catalog-store.ts",
-        find: "for (const [key, value] of final) if (this.#cache.has(key)) this.#cache.set(key, { value });",
-        replace: "for (const [key, value] of final) if (value === undefined) this.#cache.delete(key);",
+        find: "for (const [key, value] of batch.changes) if (this.#cache.has(key)) this.#cache.set(key, { value });",
+        replace: "for (const [key, value] of batch.changes) if (value === undefined) this.#cache.delete(key);",
       },
     ],
   },
