@@ -1,0 +1,46 @@
+import { createHash } from "node:crypto";
+import { expect, test } from "vitest";
+import { hashLink, type Link } from "./chain.ts";
+
+const bytes = (text: string): Uint8Array => Buffer.from(text);
+const LINK: Link = {
+  before: new Uint8Array(32).fill(7),
+  index: 5,
+  time: 9,
+  data: bytes("entry"),
+  outcome: bytes("ok"),
+  changes: [
+    { key: "tag/é", value: bytes("1") },
+    { key: "gone", value: undefined },
+  ],
+};
+const hex = (link: Partial<Link>): string => Buffer.from(hashLink({ ...LINK, ...link })).toString("hex");
+
+test("G9: a link is the SHA-256 of what it holds, with lengths, whatever its size", () => {
+  const numbers = Buffer.alloc(24);
+  numbers.writeDoubleBE(5, 0);
+  numbers.writeDoubleBE(9, 8);
+  for (const data of [bytes("entry"), new Uint8Array(200_000).fill(3)]) {
+    numbers.writeUInt32BE(data.byteLength, 16);
+    numbers.writeUInt32BE(2, 20);
+    const changes = ["00000006 00000002", Buffer.from("tag/é1").toString("hex"), "00000004 00000000", Buffer.from("gone").toString("hex")];
+    const parts = [LINK.before, numbers, data, LINK.outcome, Buffer.from(changes.join("").replaceAll(" ", ""), "hex")];
+    expect(hex({ data })).toBe(createHash("sha256").update(Buffer.concat(parts)).digest("hex"));
+  }
+});
+
+test("G9: a link differs with each part of it, and with where one part ends and the next begins", () => {
+  const others: Partial<Link>[] = [
+    { before: new Uint8Array(32).fill(8) },
+    { index: 6 },
+    { time: 10 },
+    { data: bytes("entrz") },
+    { outcome: bytes("no") },
+    { data: bytes("entryo"), outcome: bytes("k") },
+    { changes: [] },
+    { changes: LINK.changes.toReversed() },
+    { changes: [LINK.changes[0]!, { key: "gone", value: new Uint8Array() }] },
+    { changes: [{ key: "tag/é1", value: new Uint8Array() }, LINK.changes[1]!] },
+  ];
+  expect(new Set([hex({}), ...others.map(hex)]).size).toBe(others.length + 1);
+});
