@@ -49,6 +49,14 @@ export interface LogWitness {
   close(): Promise<void>;
 }
 
+/** Room on the disk of log and catalog. */
+export interface Space {
+  /** Beside what is kept in reserve. */
+  readonly freeBytes: number;
+  /** Below this, a node is to take on nothing of its own accord. */
+  readonly lowBytes: number;
+}
+
 /** Where a node keeps its log and its catalog. */
 export interface Storage {
   /** For messages to people: a folder. */
@@ -62,6 +70,8 @@ export interface Storage {
   openWitness?(): Promise<LogWitness>;
   /** @throws ConsensusError catalogCorrupt, folderInUse or storage */
   openCatalog(): Promise<CatalogDatabases>;
+  /** As the disk is now; left out where it cannot fill up. */
+  readonly space?: () => Promise<Space>;
   /** Keeps a damaged catalog for people to look at, and makes room for an empty one. @returns where it is now */
   setCatalogAside?(): Promise<string>;
 }

@@ -27,6 +27,7 @@ import { ReplaceableCatalog } from "./replaceable-catalog.ts";
 import { SealWatch } from "./seal-watch.ts";
 import { Snapshots } from "./snapshots.ts";
 import { isSoleVoter, soleIndex } from "./sole-voter.ts";
+import type { SpaceGuard } from "./space-guard.ts";
 import { progressOf, statusOf } from "./status.ts";
 import type { AppliedStore, RaftLog } from "./store.ts";
 import type { Timing } from "./timing.ts";
@@ -45,6 +46,7 @@ export interface DriverOptions {
   /** Called once: the node must end. */
   readonly fatal: Fatal;
   readonly defer?: (run: () => void) => void;
+  readonly guard?: SpaceGuard | undefined;
 }
 
 /** Drives the Raft core: the log, the applier, the transport, and the port for what stands above. */
@@ -141,10 +143,12 @@ export class Driver implements Consensus, Membership {
     // Alone, there is nobody to wait for.
     if (isSoleVoter(this.self, this.#conf)) this.#node.campaign();
     this.#loop.wake();
+    this.#options.guard?.start(this);
   }
 
   propose(command: Command, options: ProposeOptions = {}): Promise<Outcome> {
-    return this.#conf.voters.length === 0 ? Promise.reject(outsideError()) : this.#proposals.propose(command, options);
+    const refusal = this.#conf.voters.length === 0 ? outsideError() : this.#options.guard?.refusal;
+    return refusal === undefined ? this.#proposals.propose(command, options) : Promise.reject(refusal);
   }
 
   barrier(signal?: AbortSignal): Promise<Freshness> {
@@ -152,15 +156,10 @@ export class Driver implements Consensus, Membership {
   }
 
   status(): ConsensusStatus {
-    return statusOf({
-      ...this.#options,
-      node: this.#node.status(),
-      conf: this.#conf,
-      elections: this.#elections,
-      cutOff: this.#contact.cutOff,
-      progress: this.progress(),
-      catalog: this.catalog,
-    });
+    const node = this.#node.status();
+    const { cutOff } = this.#contact;
+    const told = { node, cutOff, conf: this.#conf, elections: this.#elections, progress: this.progress(), catalog: this.catalog };
+    return statusOf({ ...this.#options, ...told });
   }
 
   onApplied(listener: (applied: Applied) => void): () => void {
@@ -281,7 +280,6 @@ export class Driver implements Consensus, Membership {
   #makeInbox(): Inbox {
     const { store, transport, logger: log, timing } = this.#options;
     const common = { self: this.self, transport, conf: () => this.#conf };
-    const diverged: Fatal = (error) => this.fail(error);
     return new Inbox({
       ...common,
       node: this.#node,
@@ -293,7 +291,7 @@ export class Driver implements Consensus, Membership {
       snapshots: this.#snapshots,
       leads: () => this.leads(),
       leader: () => this.#soft.leader,
-      seals: new SealWatch({ ...common, store, log, everyEntries: timing.sealEntries, diverged }),
+      seals: new SealWatch({ ...common, store, log, everyEntries: timing.sealEntries, diverged: (error) => this.fail(error) }),
     });
   }
 
@@ -381,6 +379,7 @@ export class Driver implements Consensus, Membership {
   #stop(): void {
     this.#stopped = true;
     this.#stopTicks?.();
+    this.#options.guard?.stop();
     this.#inbox.stop();
     this.#leaderLoss.stop();
     this.#loop.stop();

@@ -10,6 +10,7 @@ import { ConsensusError, type Fatal } from "./errors.ts";
 import { heal, restartable } from "./heal.ts";
 import { DurableRaftLog } from "./raft-log.ts";
 import { reconcile } from "./reconcile.ts";
+import { SpaceGuard } from "./space-guard.ts";
 import { DEFAULT_TIMING, type Timing } from "./timing.ts";
 import type { Boot, Transport } from "./transport.ts";
 
@@ -64,6 +65,7 @@ export async function openConsensus(options: OpenOptions): Promise<Driver> {
       logger: options.log,
       timing: { ...DEFAULT_TIMING, ...options.timing },
       defer: options.defer,
+      guard: storage.space === undefined ? undefined : new SpaceGuard({ space: storage.space, clock, log: options.log }),
       fatal,
     });
     failed = (error) => driver.fail(error);

@@ -14,7 +14,9 @@ import { type Database, type LogWitness, type Operation, orderedIndex, type Stor
 import { EntryTail } from "./entry-tail.ts";
 import { ConsensusError, type Fatal } from "./errors.ts";
 import { loadLog } from "./load-log.ts";
-import { decodeEntry, ENTRY_PREFIX, encodeEntry, encodeMeta, type LogMeta, type LogOwner, META_KEY } from "./log-record.ts";
+import { decodeEntries, ENTRY_PREFIX, encodeEntries, encodeMeta, type LogMeta, type LogOwner, META_KEY } from "./log-record.ts";
+import { type RecordDraft, RecordList } from "./log-records.ts";
+import { isNoSpace } from "./patient-writer.ts";
 import { SealChain } from "./seal-chain.ts";
 import type { LogWork, RaftLog } from "./store.ts";
 
@@ -23,6 +25,8 @@ const LINK = "j";
 const LINK_MARKER = Buffer.from(`\x01\x11${LINK}000`, "latin1");
 const DELETE_MAX = 4096;
 const BATCH_BYTES = 8 * 2 ** 20;
+/** From here on a record takes no further entries. */
+const RECORD_BYTES = 256 * 1024;
 
 export interface DurableRaftLogOptions {
   readonly storage: StoragePort;
@@ -48,8 +52,14 @@ interface Draft {
   base: { readonly index: number; readonly term: number };
   lastIndex: number;
   sizeBytes: number;
-  /** Of the entries that this batch writes: what is on disk may say otherwise. */
-  readonly terms: Map<number, number>;
+  readonly records: RecordDraft;
+  /** The records that this batch writes, by their first index. */
+  readonly runs: Map<number, Run>;
+}
+
+interface Run {
+  readonly entries: Entry[];
+  sizeBytes: number;
 }
 
 interface Parts {
@@ -57,6 +67,7 @@ interface Parts {
   readonly witness: LogWitness | undefined;
   readonly chain: SealChain;
   readonly tail: EntryTail;
+  readonly records: RecordList;
 }
 
 const EMPTY_CONF: ConfState = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
@@ -68,6 +79,9 @@ export class DurableRaftLog implements RaftLog, Storage {
   readonly #witness: LogWitness | undefined;
   readonly #chain: SealChain;
   readonly #tail: EntryTail;
+  readonly #records: RecordList;
+  /** The record that was read last: older entries are read one after the other. */
+  #decoded: { readonly first: number; readonly entries: readonly Entry[] } | undefined;
   #meta: LogMeta;
   #waiting: Waiting[] = [];
   #writing: Promise<void> | undefined;
@@ -86,11 +100,12 @@ export class DurableRaftLog implements RaftLog, Storage {
     try {
       const chain = new SealChain(LINK, options.chainBytes ?? 16 * 2 ** 20, 0);
       const tail = new EntryTail(options.tailBytes ?? 8 * 2 ** 20);
-      const meta = await loadLog({ storage, database, chain, tail, witness, owner });
+      const records = new RecordList();
+      const meta = await loadLog({ storage, database, chain, tail, records, witness, owner });
       const before = meta ?? freshMeta(options.bootstrap);
       const log = new DurableRaftLog(
         options,
-        { database, witness, chain, tail },
+        { database, witness, chain, tail, records },
         { ...before, owner: owner ?? before.owner, incarnation: before.incarnation + 1 },
       );
       // Before this node says anything to anyone.
@@ -109,6 +124,7 @@ export class DurableRaftLog implements RaftLog, Storage {
     this.#witness = parts.witness;
     this.#chain = parts.chain;
     this.#tail = parts.tail;
+    this.#records = parts.records;
     this.#meta = meta;
   }
 
@@ -238,8 +254,7 @@ export class DurableRaftLog implements RaftLog, Storage {
 
   #fail(group: readonly Waiting[], cause: unknown): void {
     const folder = this.#options.storage.place;
-    const full = cause instanceof Error && /No space left/.test(cause.message);
-    const message = full
+    const message = isNoSpace(cause)
       ? "The disk is full, and no room was left for the Raft log: nothing more can be acknowledged, so the node must end. Free space, then start it again."
       : "A write of the Raft log failed. What is in memory may not be on disk, so the node must end.";
     this.#failure = new ConsensusError("storage", message, { folder }, cause);
@@ -251,8 +266,8 @@ export class DurableRaftLog implements RaftLog, Storage {
 
   async #write(works: readonly LogWork[]): Promise<void> {
     const before = this.#meta;
-    const { base, lastIndex } = before;
-    const draft: Draft = { hardState: before.hardState, base, lastIndex, sizeBytes: before.sizeBytes, terms: new Map() };
+    const { hardState, base, lastIndex } = before;
+    const draft: Draft = { hardState, base, lastIndex, sizeBytes: before.sizeBytes, records: this.#records.draft(), runs: new Map() };
     const operations = new Map<string, Operation>();
     let sync = false;
     let sizeBytes = 0;
@@ -265,12 +280,15 @@ export class DurableRaftLog implements RaftLog, Storage {
     const links = sync ? this.#chain.append(sequence, new Uint8Array(0), sizeBytes + 256) : [];
     draft.sizeBytes = Math.max(0, draft.sizeBytes + sizeBytes);
     const { owner, incarnation, bootConfState } = before;
-    const { terms: _, ...written } = draft;
+    const { records, runs, ...written } = draft;
+    for (const [first, { entries }] of runs) operations.set(recordKey(first), put(recordKey(first), encodeEntries(entries)));
     const meta: LogMeta = { ...written, owner, incarnation, sequence, checkpoint: this.#chain.checkpoint, bootConfState };
     const batch = [...operations.values(), put(META_KEY, encodeMeta(meta))];
     for (const link of links) batch.push(link.value === undefined ? { type: "del", key: link.key } : put(link.key, link.value));
     await this.#database.batch(batch, { sync });
     this.#meta = meta;
+    this.#records.take(records);
+    this.#decoded = undefined;
     if (sync) this.#witness?.write(sequence);
     for (const work of works) {
       if (work.snapshot !== undefined) this.#tail.reset(work.snapshot.index + 1);
@@ -288,27 +306,19 @@ export class DurableRaftLog implements RaftLog, Storage {
       draft.hardState = hardState;
     }
     if (snapshot !== undefined) {
-      for (let index = draft.base.index + 1; index <= draft.lastIndex; index += 1) remove(operations, index);
+      drop(draft, draft.records.clear(), operations);
       draft.base = { index: snapshot.index, term: snapshot.term };
       draft.lastIndex = snapshot.index;
       draft.sizeBytes = 0;
       if (draft.hardState.commit < snapshot.index) draft.hardState = { ...draft.hardState, commit: snapshot.index };
       if (draft.hardState.term < snapshot.term) draft.hardState = { term: snapshot.term, vote: 0, commit: draft.hardState.commit };
     }
-    for (const entry of work.entries) {
-      operations.set(entryKey(entry.index), put(entryKey(entry.index), encodeEntry(entry)));
-      draft.terms.set(entry.index, entry.term);
-    }
-    const newest = work.entries.at(-1);
-    if (newest !== undefined) {
-      for (let index = newest.index + 1; index <= draft.lastIndex; index += 1) remove(operations, index);
-      draft.lastIndex = newest.index;
-    }
+    addEntries(draft, work.entries, operations);
     if (compactTo !== undefined && compactTo > draft.base.index && compactTo <= draft.lastIndex) {
-      const term = draft.terms.get(compactTo) ?? this.term(compactTo);
+      const term = termIn(draft.runs, compactTo) ?? this.term(compactTo);
       if (typeof term === "number") {
         draft.sizeBytes *= (draft.lastIndex - compactTo) / (draft.lastIndex - draft.base.index);
-        for (let index = draft.base.index + 1; index <= compactTo; index += 1) remove(operations, index);
+        drop(draft, draft.records.cut(compactTo, draft.lastIndex), operations);
         draft.base = { index: compactTo, term };
       }
     }
@@ -316,23 +326,56 @@ export class DurableRaftLog implements RaftLog, Storage {
   }
 
   #read(index: number): Entry {
-    const record = this.#database.get(entryKey(index));
-    const entry = record === undefined ? undefined : decodeEntry(index, record);
+    const first = this.#records.holding(index);
+    if (first !== undefined && this.#decoded?.first !== first) {
+      const value = this.#database.get(recordKey(first));
+      this.#decoded = value === undefined ? undefined : { first, entries: decodeEntries(first, value).entries };
+    }
+    const entry = first === undefined ? undefined : this.#decoded?.entries[index - first];
     if (entry !== undefined) return entry;
     throw new RaftError("logCorrupt", `The entry ${index} of the Raft log is missing or altered.`, { index });
   }
 }
 
-function entryKey(index: number): string {
-  return `${ENTRY_PREFIX}${orderedIndex(index)}`;
+function recordKey(first: number): string {
+  return `${ENTRY_PREFIX}${orderedIndex(first)}`;
+}
+
+/** To the newest record of the batch where they follow it, as a record of their own else. */
+function addEntries(draft: Draft, entries: readonly Entry[], operations: Map<string, Operation>): void {
+  const [head] = entries;
+  if (head === undefined) return;
+  const newest = draft.records.added.at(-1);
+  let run = newest === undefined || head.index !== draft.lastIndex + 1 ? undefined : draft.runs.get(newest);
+  if (run === undefined || run.sizeBytes >= RECORD_BYTES) {
+    drop(draft, draft.records.append(head.index), operations);
+    run = { entries: [], sizeBytes: 0 };
+    draft.runs.set(head.index, run);
+  }
+  for (const entry of entries) {
+    run.entries.push(entry);
+    run.sizeBytes += entrySize(entry);
+  }
+  draft.lastIndex = head.index + entries.length - 1;
+}
+
+/** The term of an entry that is in the batch itself: what is on disk may say otherwise. */
+function termIn(runs: ReadonlyMap<number, Run>, index: number): number | undefined {
+  let term: number | undefined;
+  // Of two records that go over the index the later one counts.
+  for (const [first, { entries }] of runs) term = entries[index - first]?.term ?? term;
+  return term;
 }
 
 function put(key: string, value: Uint8Array): Operation {
   return { type: "put", key, value };
 }
 
-function remove(operations: Map<string, Operation>, index: number): void {
-  operations.set(entryKey(index), { type: "del", key: entryKey(index) });
+function drop(draft: Draft, records: readonly number[], operations: Map<string, Operation>): void {
+  for (const first of records) {
+    draft.runs.delete(first);
+    operations.set(recordKey(first), { type: "del", key: recordKey(first) });
+  }
 }
 
 function freshMeta(bootstrap: ConfState | undefined): LogMeta {

@@ -2,8 +2,10 @@ import { mkdir, open as openFile, readdir, readFile, rename, rm } from "node:fs/
 import { join } from "node:path";
 import type { CatalogDatabases } from "../database.ts";
 import { ConsensusError } from "../errors.ts";
+import type { Room } from "../patient-writer.ts";
 import { folderDamage } from "./folder-check.ts";
-import { type DatabaseOptions, isDamage, type LevelDatabase, openDatabase, syncFolder } from "./level-database.ts";
+import { type DatabaseOptions, type LevelDatabase, openDatabase, syncFolder } from "./level-database.ts";
+import { isDamage } from "./open-level.ts";
 
 const CURRENT = "current";
 const PREFIX = "db-";
@@ -14,8 +16,8 @@ const OPTIONS = { cacheBytes: 16 * 2 ** 20, writeBufferBytes: 4 * 2 ** 20, compr
  * The folder of the catalog's databases. Its file `current` names the one that counts; another is an install that did not end, and goes at open.
  * @throws ConsensusError catalogCorrupt, folderInUse or storage
  */
-export async function openCatalogFolder(folder: string, makeRoom: () => Promise<boolean>): Promise<CatalogDatabases> {
-  const options = { ...OPTIONS, makeRoom };
+export async function openCatalogFolder(folder: string, room: Room): Promise<CatalogDatabases> {
+  const options = { ...OPTIONS, room };
   await mkdir(folder, { recursive: true });
   let name = await readCurrent(folder);
   if (name === undefined) {
@@ -82,10 +84,13 @@ async function openChecked(folder: string, name: string, options: DatabaseOption
   // The first one is named before it is made.
   if (!NAME.test(name) || (!others.includes(name) && (others.length > 0 || name !== `${PREFIX}1`)))
     throw damaged(folder, `the file that names the current database says ${JSON.stringify(name)}`);
-  const damage = await folderDamage(join(folder, name));
-  if (damage !== undefined) throw damaged(folder, damage);
+  const check = async (): Promise<void> => {
+    const damage = await folderDamage(join(folder, name));
+    if (damage !== undefined) throw damaged(folder, damage);
+  };
+  await check();
   try {
-    return await openDatabase(join(folder, name), options);
+    return await openDatabase(join(folder, name), { ...options, check });
   } catch (error) {
     throw isDamage(error) ? damaged(folder, error.message) : error;
   }

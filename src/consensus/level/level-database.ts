@@ -1,86 +1,61 @@
-import { mkdir, open as openFile } from "node:fs/promises";
-import { ClassicLevel } from "classic-level";
+import { mkdir, open as openFile, readdir } from "node:fs/promises";
 import type { Database, DatabaseView, Operation, Range } from "../database.ts";
 import { ConsensusError } from "../errors.ts";
+import { NO_ROOM, PatientWriter, type Room } from "../patient-writer.ts";
+import { type Level, type LevelOptions, openLevel } from "./open-level.ts";
+import { dropShadow, openShadow } from "./shadow.ts";
 
-type Level = ClassicLevel<string, Uint8Array>;
 type LevelSnapshot = ReturnType<Level["snapshot"]>;
 
-export interface DatabaseOptions {
-  readonly cacheBytes: number;
-  readonly writeBufferBytes: number;
-  readonly compression: boolean;
-  /** Makes room on a disk that is full; false where it cannot. */
-  readonly makeRoom?: () => Promise<boolean>;
+export interface DatabaseOptions extends LevelOptions {
+  /** For writes on a full disk; without it they fail. */
+  readonly room?: Room;
+  /** What is looked at before the folder is opened again. @throws ConsensusError where it is damaged */
+  readonly check?: () => Promise<void>;
 }
 
 /** @throws ConsensusError folderInUse where another process holds the folder */
 export async function openDatabase(folder: string, options: DatabaseOptions): Promise<LevelDatabase> {
   await mkdir(folder, { recursive: true });
-  const level: Level = new ClassicLevel<string, Uint8Array>(folder, {
-    keyEncoding: "utf8",
-    valueEncoding: "view",
-    cacheSize: options.cacheBytes,
-    writeBufferSize: options.writeBufferBytes,
-    compression: options.compression,
-    maxOpenFiles: 256,
-  });
-  try {
-    await level.open();
-  } catch (error) {
-    throw openFailure(folder, error);
-  }
-  return new LevelDatabase(level, options.makeRoom ?? (async () => false));
+  return new LevelDatabase(folder, options, await openLevel(folder, options));
 }
 
 /** `Database` on LevelDB: keys as text, values as bytes. */
 export class LevelDatabase implements Database {
-  readonly #level: Level;
-  readonly #makeRoom: () => Promise<boolean>;
-  /** Ends when the batch before has: none may follow one of which a part is in LevelDB's log, since that part would hide it at the next open. */
-  #turn: Promise<void> = Promise.resolve();
+  readonly location: string;
+  readonly #options: DatabaseOptions;
+  readonly #writer: PatientWriter;
+  #level: Level;
+  /** Answers reads while `#level` is closed. */
+  #shadow: Level | undefined;
+  /** One change of the newest batch that was done. */
+  #newest: Operation | undefined;
 
-  constructor(level: Level, makeRoom: () => Promise<boolean>) {
+  constructor(folder: string, options: DatabaseOptions, level: Level) {
+    this.location = folder;
+    this.#options = options;
     this.#level = level;
-    this.#makeRoom = makeRoom;
-  }
-
-  get location(): string {
-    return this.#level.location;
+    this.#writer = new PatientWriter(
+      { write: (operations, how) => this.#write(operations, how), renew: () => this.#renew() },
+      options.room ?? NO_ROOM,
+    );
   }
 
   get(key: string): Uint8Array | undefined {
-    return this.#level.getSync(key);
+    return this.#readable.getSync(key);
   }
 
   scan(range: Range): AsyncIterable<readonly [string, Uint8Array]> {
-    return scanLevel(this.#level, range, undefined);
+    return scanLevel(this.#readable, range, undefined);
   }
 
   /** A sync batch is a real fdatasync of LevelDB's own log. */
   batch(operations: readonly Operation[], options: { readonly sync: boolean }): Promise<void> {
-    const done = this.#turn.then(() => this.#write(operations, options));
-    this.#turn = done.catch(() => undefined);
-    return done;
-  }
-
-  /**
-   * A write that found no room was not synced, and is done once more after room was made, into a log file of its own: the one before may end with a part of it.
-   * A failed fsync LevelDB keeps as an error for good, so that one is never repeated into success.
-   */
-  async #write(operations: readonly Operation[], options: { readonly sync: boolean }): Promise<void> {
-    try {
-      await this.#level.batch(operations as Operation[], options);
-    } catch (error) {
-      if (!isNoSpace(error) || !(await this.#makeRoom())) throw error;
-      // Over no keys: all that it does is to move what is in memory into a table, and begin another log file.
-      await this.#level.compactRange(BEYOND, BEYOND);
-      await this.#level.batch(operations as Operation[], options);
-    }
+    return this.#writer.write(operations, options);
   }
 
   snapshot(): DatabaseView & { close(): Promise<void> } {
-    const level = this.#level;
+    const level = this.#readable;
     const snapshot = level.snapshot();
     return {
       get: (key) => level.getSync(key, { snapshot }),
@@ -89,8 +64,48 @@ export class LevelDatabase implements Database {
     };
   }
 
-  close(): Promise<void> {
-    return this.#level.close();
+  async close(): Promise<void> {
+    await this.#writer.idle();
+    await this.#level.close();
+    if (this.#shadow !== undefined) await dropShadow(this.location, this.#shadow);
+  }
+
+  get #readable(): Level {
+    return this.#shadow ?? this.#level;
+  }
+
+  async #write(operations: readonly Operation[], options: { readonly sync: boolean }): Promise<void> {
+    await this.#level.batch(operations as Operation[], options);
+    this.#newest = operations.at(-1) ?? this.#newest;
+  }
+
+  /**
+   * The log file may end with a part of a batch, and LevelDB would drop all that follows it in there at the next open: another file is begun. Where it does not
+   * come to that, since a failure to write a table is kept by LevelDB for good, the database is opened again.
+   */
+  async #renew(): Promise<void> {
+    if (this.#level.status === "open") {
+      const before = await newestLog(this.location);
+      // Over no keys: all that it does is to move what is in memory into a table, and begin another log file. It says nothing of failure.
+      await this.#level.compactRange(BEYOND, BEYOND);
+      if ((await newestLog(this.location)) > before) return;
+    }
+    await this.#reopen();
+  }
+
+  async #reopen(): Promise<void> {
+    this.#shadow ??= await openShadow(this.location, this.#options);
+    await this.#level.close();
+    await this.#options.check?.();
+    const level = await openLevel(this.location, this.#options);
+    const { key, value } = { value: undefined, ...(this.#newest ?? { key: "" }) };
+    const found = level.getSync(key);
+    const same = value === undefined ? found === undefined : found !== undefined && Buffer.compare(found, value) === 0;
+    this.#level = level;
+    const shadow = this.#shadow;
+    this.#shadow = undefined;
+    await dropShadow(this.location, shadow);
+    if (!same) throw lostWrite(this.location);
   }
 }
 
@@ -116,32 +131,13 @@ function prefixEnd(prefix: Buffer): Buffer {
 /** Above all keys. */
 const BEYOND = "\uffff";
 
-function isNoSpace(error: unknown): boolean {
-  return error instanceof Error && /No space left on device/.test(error.message);
+async function newestLog(folder: string): Promise<number> {
+  return Math.max(0, ...(await readdir(folder)).filter((name) => name.endsWith(".log")).map((name) => Number.parseInt(name, 10)));
 }
 
-function openFailure(folder: string, error: unknown): ConsensusError {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
-  if (code === "LEVEL_LOCKED") {
-    return new ConsensusError(
-      "folderInUse",
-      `The data folder ${folder} is in use by another process. Stop that one, or give this one a folder of its own.`,
-      { folder },
-      error,
-    );
-  }
-  return new ConsensusError(
-    "storage",
-    `The database in ${folder} cannot be opened: ${cause instanceof Error ? cause.message : String(cause)}`,
-    { folder, ...(code === "LEVEL_CORRUPTION" ? { damage: 1 } : {}) },
-    error,
-  );
-}
-
-/** Whether `openDatabase` failed because of what the files hold, and not of how they can be reached. */
-export function isDamage(error: unknown): error is ConsensusError {
-  return error instanceof ConsensusError && error.facts.damage === 1;
+function lostWrite(folder: string): ConsensusError {
+  const message = `The database in ${folder} was opened again after the disk was full, and lacks what had been written before. This node must end; at its next start it says whether it can go on.`;
+  return new ConsensusError("storage", message, { folder });
 }
 
 /** Makes names in `folder` durable: a rename or a new file is only as durable as its folder. */

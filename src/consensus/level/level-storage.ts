@@ -1,34 +1,47 @@
-import { readdir, rename } from "node:fs/promises";
+import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Storage } from "../database.ts";
 import { logCorrupt } from "../errors.ts";
+import { isNoSpace } from "../patient-writer.ts";
 import { openCatalogFolder } from "./catalog-folder.ts";
+import { DiskRoom, type Patience } from "./disk-room.ts";
 import { folderDamage } from "./folder-check.ts";
-import { isDamage, openDatabase, syncFolder } from "./level-database.ts";
+import { openDatabase, syncFolder } from "./level-database.ts";
 import { openLogWitness } from "./log-witness.ts";
+import { isDamage } from "./open-level.ts";
+import { shadowOf } from "./shadow.ts";
 import { SpaceReserve } from "./space-reserve.ts";
 import { findLostRecord } from "./wal-check.ts";
 
 const LOG_OPTIONS = { cacheBytes: 2 * 2 ** 20, writeBufferBytes: 4 * 2 ** 20, compression: false };
 
-/**
- * Log and catalog on two LevelDBs, `raft/` and `catalog/` in `folder`.
- * @param reserve keeps room for both on a disk that others write to as well
- */
-export function levelStorage(folder: string, { reserve: reserved } = { reserve: false }): Storage {
+export interface LevelStorageOptions {
+  /** Keeps room for both on a disk that others write to as well. */
+  readonly reserve?: boolean;
+  /** Writes wait for room on a full disk; without it they fail. */
+  readonly patience?: Patience;
+}
+
+/** Log and catalog on two LevelDBs, `raft/` and `catalog/` in `folder`. */
+export function levelStorage(folder: string, { reserve: reserved = false, patience }: LevelStorageOptions = {}): Storage {
   const raft = join(folder, "raft");
   const reserve = new SpaceReserve(folder, join(folder, "space.reserve"));
-  const makeRoom = (): Promise<boolean> => reserve.release();
+  const room = new DiskRoom(reserve, patience);
+  const makeRoom = (): Promise<boolean> => room.make();
   return {
     place: folder,
     async openLog(marker) {
-      const lost = await findLostRecord(raft, marker);
-      if (lost !== undefined)
-        throw logCorrupt(folder, `the record at byte ${lost.offset} of ${lost.file} is altered, and others follow it`);
-      const damage = await folderDamage(raft);
-      if (damage !== undefined) throw logCorrupt(folder, damage);
+      const check = async (): Promise<void> => {
+        const lost = await findLostRecord(raft, marker);
+        if (lost !== undefined)
+          throw logCorrupt(folder, `the record at byte ${lost.offset} of ${lost.file} is altered, and others follow it`);
+        const damage = await folderDamage(raft);
+        if (damage !== undefined) throw logCorrupt(folder, damage);
+      };
+      await rm(shadowOf(raft), { recursive: true, force: true });
+      await check();
       try {
-        const database = await withRoom(makeRoom, () => openDatabase(raft, { ...LOG_OPTIONS, makeRoom }));
+        const database = await withRoom(makeRoom, () => openDatabase(raft, { ...LOG_OPTIONS, room, check }));
         if (reserved) await reserve.take();
         return database;
       } catch (error) {
@@ -36,7 +49,8 @@ export function levelStorage(folder: string, { reserve: reserved } = { reserve: 
       }
     },
     openWitness: () => openLogWitness(join(folder, "raft.witness")),
-    openCatalog: () => withRoom(makeRoom, () => openCatalogFolder(join(folder, "catalog"), makeRoom)),
+    openCatalog: () => withRoom(makeRoom, () => openCatalogFolder(join(folder, "catalog"), room)),
+    ...(reserved ? { space: () => reserve.space() } : {}),
     setCatalogAside: () => setAside(folder, "catalog"),
   };
 }
@@ -46,8 +60,7 @@ async function withRoom<T>(makeRoom: () => Promise<boolean>, open: () => Promise
   try {
     return await open();
   } catch (error) {
-    const full = error instanceof Error && /No space left on device|ENOSPC/.test(error.message);
-    if (!full || !(await makeRoom())) throw error;
+    if (!isNoSpace(error) || !(await makeRoom())) throw error;
     return open();
   }
 }

@@ -7,6 +7,7 @@ import type { RaftId } from "../../core/peer.ts";
 import { seededRandom } from "../../core/random.ts";
 import type { Command } from "../../metadata/commands.ts";
 import { factsOf, SECRET_HASH } from "../../metadata/scenario.ts";
+import type { Storage } from "../database.ts";
 import type { Driver } from "../driver.ts";
 import { MemoryNetwork } from "../memory-transport.ts";
 import { openConsensus } from "../open-consensus.ts";
@@ -21,12 +22,15 @@ export class MemoryCluster {
   readonly network = new MemoryNetwork({ clock: systemClock, random: seededRandom(7), delayMsMax: 1 });
   readonly nodes = new Map<RaftId, Driver>();
   readonly failures: Error[] = [];
+  /** What nodes that are opened from now on keep their log and catalog on. */
+  storageOf: (id: RaftId, folder: string) => Storage = (_id, folder) => levelStorage(folder);
   readonly #root: string;
   readonly #timing: Partial<Timing>;
   #opens = 0;
   #known: readonly RaftId[] = [];
 
-  private constructor(root: string, timing: Partial<Timing>) {
+  /** Without any node yet. */
+  constructor(root: string, timing: Partial<Timing> = {}) {
     this.#root = root;
     this.#timing = { ...FAST, ...timing };
   }
@@ -36,11 +40,13 @@ export class MemoryCluster {
     const cluster = new MemoryCluster(await mkdtemp(join(tmpdir(), "cluster-")), timing);
     const ids = Array.from({ length: voters }, (_, at) => at + 1);
     await Promise.all(ids.map((id) => cluster.open(id, ids)));
-    if (voters > 0) {
-      const leader = await cluster.leader();
-      await leader.propose({ type: "cluster.init", clusterId: "test", publicKey: new Uint8Array(4), member: factsOf(1) });
-    }
+    if (voters > 0) await cluster.initialise();
     return cluster;
+  }
+
+  async initialise(): Promise<void> {
+    const leader = await this.leader();
+    await leader.propose({ type: "cluster.init", clusterId: "test", publicKey: new Uint8Array(4), member: factsOf(1) });
   }
 
   folder(id: RaftId): string {
@@ -52,7 +58,7 @@ export class MemoryCluster {
     this.#opens += 1;
     this.#known = [...new Set([...this.#known, id])];
     const driver = await openConsensus({
-      storage: levelStorage(folder),
+      storage: this.storageOf(id, folder),
       raftId: id,
       clusterId: "test",
       peers: () => this.#known.filter((known) => known !== id),
