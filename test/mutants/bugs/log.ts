@@ -21,8 +21,8 @@ export const LOG: readonly Bug[] = [
     edits: [
       {
         file: "src/consensus/raft-log.ts",
-        find: "for (let index = newest.index + 1; index <= draft.lastIndex; index += 1) remove(operations, index);",
-        replace: "",
+        find: "drop(draft, draft.records.append(head.index), operations);",
+        replace: "draft.records.append(head.index);",
       },
     ],
   },
@@ -104,8 +104,8 @@ export const LOG: readonly Bug[] = [
     edits: [
       {
         file: "src/consensus/raft-log.ts",
-        find: "for (let index = draft.base.index + 1; index <= draft.lastIndex; index += 1) remove(operations, index);",
-        replace: "",
+        find: "drop(draft, draft.records.clear(), operations);",
+        replace: "draft.records.clear();",
       },
     ],
   },
