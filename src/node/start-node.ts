@@ -223,7 +223,7 @@ async function openDriver(ground: Ground, host: Host, roster: Roster, state: Clu
     );
   }
   const consensus = await openConsensus({
-    storage: levelStorage(data, { reserve: true }),
+    storage: levelStorage(data, { reserve: true, patience: { clock, log: log.child({ part: "storage" }), signal: stopping.signal } }),
     clusterId: state.clusterId,
     raftId: state.raftId,
     peers: () => state.peers.map(({ raftId }) => raftId).filter((raftId) => raftId !== state.raftId),
