@@ -222,6 +222,10 @@ export class DurableCatalog implements AppliedStore {
     };
   }
 
+  async condemn(reason: string): Promise<void> {
+    await this.#options.storage.condemnCatalog?.(reason);
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#cancelSync?.();

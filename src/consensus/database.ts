@@ -72,6 +72,8 @@ export interface Storage {
   openCatalog(): Promise<CatalogDatabases>;
   /** As the disk is now; left out where it cannot fill up. */
   readonly space?: () => Promise<Space>;
+  /** Marks the catalog, durably, as one that must not be served: the next open finds it damaged. */
+  condemnCatalog?(reason: string): Promise<void>;
   /** Keeps a damaged catalog for people to look at, and makes room for an empty one. @returns where it is now */
   setCatalogAside?(): Promise<string>;
 }

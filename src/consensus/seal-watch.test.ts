@@ -1,3 +1,4 @@
+import { readdir } from "node:fs/promises";
 import { afterEach, expect, test } from "vitest";
 import type { Log } from "../core/log.ts";
 import { silentLog } from "../core/log.ts";
@@ -60,7 +61,7 @@ test("who differs from what two of three agree on ends, whether it was told befo
   expect(ahead.ends[0]).toMatchObject({
     code: "diverged",
     facts: { index: 10 },
-    message: expect.stringMatching(/^[^\n]*Replace the node/),
+    message: expect.stringMatching(/^[^\n]*replace the node/),
   });
   const behind = bench([1, 2, 3]);
   for (const peer of [2, 3]) behind.watch.heard(peer, 10, GOOD);
@@ -147,6 +148,15 @@ test("a member whose disk has altered a value under its seal ends with one clear
   expect(cluster.node(3).leads()).toBe(false);
   expect((await cluster.node(1).propose(tokenCommand("after"))).refused).toBeUndefined();
   expect(await cluster.node(2).barrier()).toBe("fresh");
+  expect(failures).toHaveLength(1);
+  // As a service manager does: it must not serve what it has.
+  await cluster.stop(3);
+  const again = await cluster.open(3, [1, 2, 3]);
+  expect(await readdir(cluster.folder(3))).toContain("catalog.damaged-1");
+  expect(await again.barrier()).toBe("fresh");
+  await cluster.node(1).propose(tokenCommand("later"));
+  expect(await again.barrier()).toBe("fresh");
+  expect(Buffer.from(again.seal())).toEqual(Buffer.from(cluster.node(1).seal()));
   expect(failures).toHaveLength(1);
 });
 

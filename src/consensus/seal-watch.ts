@@ -7,7 +7,7 @@ import type { Transport } from "./transport.ts";
 
 export interface SealWatchOptions {
   readonly self: RaftId;
-  readonly store: Pick<AppliedStore, "onSeal" | "installedIndex">;
+  readonly store: Pick<AppliedStore, "onSeal" | "installedIndex" | "condemn">;
   readonly transport: Pick<Transport, "send">;
   readonly log: Log;
   /** Seals are compared at the indexes that this divides. */
@@ -30,6 +30,7 @@ export class SealWatch {
   readonly #others = new Map<RaftId, Map<number, string>>();
   /** Differences that were told of, by index and member. */
   readonly #told = new Set<string>();
+  #ended = false;
 
   constructor(options: SealWatchOptions) {
     this.#options = options;
@@ -56,7 +57,7 @@ export class SealWatch {
   }
 
   #compare(index: number): void {
-    const { conf, diverged, store, log } = this.#options;
+    const { conf, store, log } = this.#options;
     const own = this.#own.get(index);
     // below an installed snapshot it was the seal of a state that is gone
     if (own === undefined || index <= store.installedIndex) return;
@@ -69,7 +70,20 @@ export class SealWatch {
       if (!this.#isNews(`${index} ${peer}`)) continue;
       log.error({ index, member: peer }, "the state of a member differs from this one's at the same entry: one of the two is wrong");
     }
-    if (Math.max(0, ...agreed.values()) > voters.length / 2) diverged(divergedError(index));
+    if (Math.max(0, ...agreed.values()) > voters.length / 2) this.#end(divergedError(index));
+  }
+
+  /** The mark first: a service manager starts the process again at once, and it would serve until seals are compared the next time. */
+  #end(error: ConsensusError): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const { diverged, store, log } = this.#options;
+    const marked = store.condemn?.(error.message);
+    if (marked === undefined) diverged(error);
+    else
+      void marked
+        .catch((reason: unknown) => log.error({ error: String(reason) }, "the catalog could not be marked as wrong"))
+        .finally(() => diverged(error));
   }
 
   #isNews(difference: string): boolean {
@@ -89,7 +103,7 @@ function keep(marks: Map<number, string>, index: number, seal: Uint8Array): void
 function divergedError(index: number): ConsensusError {
   return new ConsensusError(
     "diverged",
-    `This node's catalog is not what a majority of the voters agree on, at entry ${index}: its disk has altered what it holds, or its program decides otherwise. It must not serve. Replace the node: remove it, and join with an empty folder.`,
+    `This node's catalog is not what a majority of the voters agree on, at entry ${index}: its disk has altered what it holds, or its program decides otherwise. It must not serve, so this node ends. At its next start it sets the catalog aside and fetches another member's. If that does not last, replace the node: remove it, and join with an empty folder.`,
     { index },
   );
 }

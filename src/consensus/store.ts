@@ -47,6 +47,8 @@ export interface AppliedStore extends CatalogStore {
   onSynced(listener: (index: number) => void): () => void;
   /** Called for each entry of a batch that was written, with the seal as of it. */
   onSeal(listener: (index: number, seal: Uint8Array) => void): () => void;
+  /** Marks the state, durably, as one that must not be served: it is not opened again. */
+  condemn?(reason: string): Promise<void>;
   snapshot(): StoreSnapshot;
   /** Begins to take a snapshot in; what is there stays in use and may go on being applied to. One at a time: end the one before first. */
   stage(meta: SnapshotMeta, seal: Uint8Array): Promise<Staging>;

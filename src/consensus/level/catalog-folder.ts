@@ -8,6 +8,7 @@ import { type DatabaseOptions, type LevelDatabase, openDatabase, syncFolder } fr
 import { isDamage } from "./open-level.ts";
 
 const CURRENT = "current";
+const CONDEMNED = "condemned";
 const PREFIX = "db-";
 const NAME = /^db-[1-9]\d*$/;
 const OPTIONS = { cacheBytes: 16 * 2 ** 20, writeBufferBytes: 4 * 2 ** 20, compression: true };
@@ -19,11 +20,13 @@ const OPTIONS = { cacheBytes: 16 * 2 ** 20, writeBufferBytes: 4 * 2 ** 20, compr
 export async function openCatalogFolder(folder: string, room: Room): Promise<CatalogDatabases> {
   const options = { ...OPTIONS, room };
   await mkdir(folder, { recursive: true });
-  let name = await readCurrent(folder);
+  const verdict = await readLine(folder, CONDEMNED);
+  if (verdict !== undefined) throw damaged(folder, verdict);
+  let name = await readLine(folder, CURRENT);
   if (name === undefined) {
     if ((await readdir(folder)).some((entry) => entry.startsWith(PREFIX))) throw damaged(folder, "no file names the current database");
     name = `${PREFIX}1`;
-    await writeCurrent(folder, name);
+    await writeLine(folder, CURRENT, name);
   }
   let database = await openChecked(folder, name, options);
   let begun: LevelDatabase | undefined;
@@ -50,7 +53,7 @@ export async function openCatalogFolder(folder: string, room: Room): Promise<Cat
       const oldName = name ?? "";
       const freshName = begun.location.slice(folder.length + 1);
       await syncFolder(folder);
-      await writeCurrent(folder, freshName);
+      await writeLine(folder, CURRENT, freshName);
       database = begun;
       begun = undefined;
       name = freshName;
@@ -100,24 +103,30 @@ function damaged(folder: string, reason: string): ConsensusError {
   return new ConsensusError("catalogCorrupt", `The catalog in ${folder} is damaged: ${reason}.`, { folder });
 }
 
-async function readCurrent(folder: string): Promise<string | undefined> {
+/** Marks the catalog as one that must not be opened again. The mark goes with the folder where that is set aside. */
+export function condemn(folder: string, reason: string): Promise<void> {
+  return writeLine(folder, CONDEMNED, reason);
+}
+
+async function readLine(folder: string, name: string): Promise<string | undefined> {
   try {
-    return (await readFile(join(folder, CURRENT), "utf8")).trim();
+    return (await readFile(join(folder, name), "utf8")).trim();
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
     throw error;
   }
 }
 
-async function writeCurrent(folder: string, name: string): Promise<void> {
-  const temporary = join(folder, `${CURRENT}.new`);
+/** Durable, and the old line or the new one, whole, at any time. */
+async function writeLine(folder: string, name: string, line: string): Promise<void> {
+  const temporary = join(folder, `${name}.new`);
   const handle = await openFile(temporary, "w", 0o600);
   try {
-    await handle.writeFile(`${name}\n`);
+    await handle.writeFile(`${line}\n`);
     await handle.sync();
   } finally {
     await handle.close();
   }
-  await rename(temporary, join(folder, CURRENT));
+  await rename(temporary, join(folder, name));
   await syncFolder(folder);
 }

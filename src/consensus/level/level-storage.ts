@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Storage } from "../database.ts";
 import { logCorrupt } from "../errors.ts";
 import { isNoSpace } from "../patient-writer.ts";
-import { openCatalogFolder } from "./catalog-folder.ts";
+import { condemn, openCatalogFolder } from "./catalog-folder.ts";
 import { DiskRoom, type Patience } from "./disk-room.ts";
 import { folderDamage } from "./folder-check.ts";
 import { openDatabase, syncFolder } from "./level-database.ts";
@@ -51,6 +51,7 @@ export function levelStorage(folder: string, { reserve: reserved = false, patien
     openWitness: () => openLogWitness(join(folder, "raft.witness")),
     openCatalog: () => withRoom(makeRoom, () => openCatalogFolder(join(folder, "catalog"), room)),
     ...(reserved ? { space: () => reserve.space() } : {}),
+    condemnCatalog: (reason) => condemn(join(folder, "catalog"), reason),
     setCatalogAside: () => setAside(folder, "catalog"),
   };
 }
