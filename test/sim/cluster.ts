@@ -10,7 +10,10 @@ import { SimNetwork } from "./network.ts";
 import { SimNode, type SimNodeOptions } from "./sim-node.ts";
 import type { World } from "./world.ts";
 
-export type NodeSettings = Pick<SimNodeOptions, "timing" | "disk" | "keepsImages"> & { readonly delayMsMax: number };
+export type NodeSettings = Pick<SimNodeOptions, "timing" | "disk" | "keepsImages"> & {
+  readonly delayMsMax: number;
+  readonly streams: boolean;
+};
 
 export interface ClusterOptions {
   readonly world: World;
@@ -39,7 +42,8 @@ export class Cluster {
     this.#options = options;
     this.#random = world.fork(1);
     this.invariants = new Invariants(world);
-    this.network = new SimNetwork(world, world.fork(2), this.count);
+    this.network = new SimNetwork(world, world.fork(2), this.count, options.settings.streams);
+    if (options.settings.streams) this.count("streams");
     this.network.calm(options.settings.delayMsMax);
     this.network.observe = (from, message) => {
       if (message.kind === "raft") this.invariants.sent(from, message.message);

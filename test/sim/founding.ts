@@ -25,6 +25,7 @@ const CALM: NodeSettings = {
   disk: { syncMsMax: 1, writeBufferBytes: 65_536, keepsWitness: false },
   keepsImages: false,
   delayMsMax: 3,
+  streams: false,
 };
 
 /** The same disks for the same shape, whatever ran before: they are made once in a process. */

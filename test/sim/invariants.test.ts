@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { orderedIndex } from "../../src/consensus/database.ts";
-import { encodeEntry, encodeMeta, type LogMeta } from "../../src/consensus/log-record.ts";
+import { encodeEntries, encodeMeta, type LogMeta } from "../../src/consensus/log-record.ts";
 import { encode } from "../../src/core/codec.ts";
 import type { ConfState, Entry, EntryType } from "../../src/raft/types.ts";
 import type { Batch } from "./disk/volume.ts";
@@ -20,7 +20,7 @@ function meta(term: number, vote: number, lastIndex: number, commit = 1): Batch[
 }
 
 function write(entries: readonly Entry[], head: Batch[number]): Batch {
-  return [...entries.map((each) => ({ type: "put" as const, key: `e${orderedIndex(each.index)}`, value: encodeEntry(each) })), head];
+  return [...entries.map((each) => ({ type: "put" as const, key: `e${orderedIndex(each.index)}`, value: encodeEntries([each]) })), head];
 }
 
 function applied(index: number, seal: string, confState = CONF): Batch {

@@ -1,5 +1,5 @@
 import { parseOrderedIndex } from "../../src/consensus/database.ts";
-import { decodeMeta, type LogMeta } from "../../src/consensus/log-record.ts";
+import { decodeMeta, type LogMeta, recordsIn } from "../../src/consensus/log-record.ts";
 import type { HardState } from "../../src/raft/types.ts";
 import type { Batch, Rows } from "./disk/volume.ts";
 
@@ -11,8 +11,10 @@ const DATA_FLAG_AT = 13;
 
 /** A node's Raft log as its disk has it, read from the bytes: what the program says of itself is not asked. */
 export class LogMirror {
-  /** Records by index, as they were written last. */
+  /** Entries by index, as they were written last, each as its record has it. */
   readonly records = new Map<number, Uint8Array>();
+  /** The first index of the value that each of them came in. */
+  readonly #firsts = new Map<number, number>();
   base = { index: 0, term: 0 };
   lastIndex = 0;
   /** The number of the start that wrote last. */
@@ -25,7 +27,12 @@ export class LogMirror {
   #unsure = new Set<number>();
 
   begin(batch: Batch): void {
-    for (const { key } of batch) if (key[0] === ENTRY) this.#unsure.add(parseOrderedIndex(key.slice(1)));
+    for (const operation of batch) {
+      if (operation.key[0] !== ENTRY) continue;
+      const first = parseOrderedIndex(operation.key.slice(1));
+      if (operation.type === "del") for (const index of this.#heldBy(first)) this.#unsure.add(index);
+      else for (const index of [...this.#from(first), ...indexesOf(first, operation.value)]) this.#unsure.add(index);
+    }
   }
 
   takeUnsure(): ReadonlySet<number> {
@@ -37,7 +44,9 @@ export class LogMirror {
   /** Takes over what an open has found. @returns false where there is no readable head record */
   load(rows: Rows): boolean {
     this.records.clear();
-    for (const [key, value] of rows) if (key.startsWith(ENTRY)) this.records.set(parseOrderedIndex(key.slice(1)), value);
+    this.#firsts.clear();
+    const values = [...rows].filter(([key]) => key.startsWith(ENTRY)).sort(([a], [b]) => (a < b ? -1 : 1));
+    for (const [key, value] of values) this.#put(parseOrderedIndex(key.slice(1)), value);
     const head = rows.get(META);
     const meta = head === undefined ? undefined : decodeMeta(head);
     if (meta === undefined) return false;
@@ -56,14 +65,16 @@ export class LogMirror {
       const kind = operation.key[0];
       if (kind === META && operation.type === "put") meta = decodeMeta(operation.value);
       if (kind !== ENTRY) continue;
-      const index = parseOrderedIndex(operation.key.slice(1));
-      if (operation.type === "put") this.records.set(index, operation.value);
-      else this.records.delete(index);
+      const first = parseOrderedIndex(operation.key.slice(1));
+      if (operation.type === "put") this.#put(first, operation.value);
+      else for (const index of this.#heldBy(first)) this.#delete(index);
     }
     if (meta !== undefined) this.#take(meta);
     if (sync) this.durable = { term: this.hardState.term, vote: this.hardState.vote, lastIndex: this.lastIndex };
     for (const operation of batch) {
-      if (operation.key[0] === ENTRY && operation.type === "put") wrote(parseOrderedIndex(operation.key.slice(1)), operation.value);
+      if (operation.key[0] !== ENTRY || operation.type === "del") continue;
+      const first = parseOrderedIndex(operation.key.slice(1));
+      for (const index of this.#heldBy(first)) wrote(index, this.records.get(index)!);
     }
     return meta;
   }
@@ -74,12 +85,40 @@ export class LogMirror {
     return record === undefined ? undefined : termOf(record);
   }
 
+  /** The newest value is the end of the log: it takes the place of all from its first index on. */
+  #put(first: number, value: Uint8Array): void {
+    for (const index of this.#from(first)) this.#delete(index);
+    let index = first;
+    for (const record of recordsIn(value)) {
+      this.records.set(index, record);
+      this.#firsts.set(index, first);
+      index += 1;
+    }
+  }
+
+  #delete(index: number): void {
+    this.records.delete(index);
+    this.#firsts.delete(index);
+  }
+
+  #from(first: number): number[] {
+    return [...this.records.keys()].filter((index) => index >= first);
+  }
+
+  #heldBy(first: number): number[] {
+    return [...this.#firsts].filter(([, of]) => of === first).map(([index]) => index);
+  }
+
   #take(meta: LogMeta): void {
     this.base = meta.base;
     this.lastIndex = meta.lastIndex;
     this.hardState = meta.hardState;
     this.incarnation = meta.incarnation;
   }
+}
+
+function indexesOf(first: number, value: Uint8Array): number[] {
+  return Array.from(recordsIn(value), (_, at) => first + at);
 }
 
 export function termOf(record: Uint8Array): number {

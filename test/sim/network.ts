@@ -1,8 +1,11 @@
 import type { Boot, PeerMessage, Transport, TransportHandler } from "../../src/consensus/transport.ts";
 import { decodePeerMessage, encodePeerMessage } from "../../src/consensus/wire.ts";
+import type { Clock } from "../../src/core/clock.ts";
 import type { Random } from "../../src/core/random.ts";
+import { describe } from "./describe.ts";
 import type { Owner } from "./event-heap.ts";
 import { SnapshotStream } from "./snapshot-stream.ts";
+import { StreamNetwork } from "./streams/stream-network.ts";
 import type { World } from "./world.ts";
 
 /** What the network does to messages; all ratios are of messages. */
@@ -59,14 +62,30 @@ export class SimNetwork {
   /** Sees each message as it leaves. */
   observe: (from: number, message: PeerMessage) => void = () => undefined;
 
-  constructor(world: World, random: Random, count: Count) {
+  /** Where there are streams: the nodes run the transport of the product on them. */
+  readonly #connections: StreamNetwork | undefined;
+
+  /** @param streams whether nodes speak over connections and streams instead of handing over messages */
+  constructor(world: World, random: Random, count: Count, streams: boolean) {
     this.#world = world;
     this.#random = random;
     this.#count = count;
+    if (!streams) return;
+    this.#connections = new StreamNetwork({
+      world,
+      random,
+      weather: this.weather,
+      count,
+      reaches: (from, to) => this.reaches(from, to),
+      stalledUntil: (from, to) => this.#stalled.get(`${from}>${to}`) ?? 0,
+      delayMs: () => this.delayMs(),
+      observe: (from, message) => this.observe(from, message),
+    });
   }
 
-  transport(endpoint: Endpoint): Transport {
+  transport(endpoint: Endpoint, clock: Clock): Transport {
     const from = endpoint.machine.id;
+    if (this.#connections !== undefined) return this.#connections.transport(endpoint, clock, () => this.#endpoints.set(from, endpoint));
     return {
       start: async (handler, boot) => {
         endpoint.handler = handler;
@@ -86,6 +105,7 @@ export class SimNetwork {
     const { id } = endpoint.machine;
     if (this.#endpoints.get(id) === endpoint) this.#endpoints.delete(id);
     for (const stream of this.#streams) if (stream.from === id || stream.to === id) stream.break();
+    this.#connections?.down(endpoint.owner);
   }
 
   cut(from: number, to: number): void {
@@ -113,14 +133,25 @@ export class SimNetwork {
 
   /** The same for entries alone: what is short overtakes them. */
   stallEntries(from: number, to: number, durationMs: number): void {
+    if (this.#connections !== undefined) {
+      this.stall(from, to, durationMs);
+      return;
+    }
     this.#stuck.set(`${from}>${to}`, this.#world.now + durationMs);
     this.#endpoints.get(from)?.handler?.unreachable(to);
+  }
+
+  /** What connects the two breaks, and works again at once. The sender is told. */
+  breakLink(from: number, to: number): void {
+    if (this.#connections === undefined) this.#endpoints.get(from)?.handler?.unreachable(to);
+    else this.#connections.breakLink(from, to);
   }
 
   heal(): void {
     this.#stalled.clear();
     this.#stuck.clear();
     this.#cut.clear();
+    this.#connections?.healed();
   }
 
   reaches(from: number, to: number): boolean {
@@ -234,16 +265,4 @@ export class SimNetwork {
 
 function isBulk(message: PeerMessage): boolean {
   return message.kind === "raft" && message.message.type === "append" && message.message.entries.length > 0;
-}
-
-/** A message in a trace. */
-export function describe(message: PeerMessage): string {
-  if (message.kind !== "raft") return message.kind === "proposal" ? `proposal of ${message.envelope.byteLength} bytes` : message.kind;
-  const { from: _from, to: _to, type, ...fields } = message.message;
-  const text = Object.entries(fields).map(([name, value]) => {
-    if (name === "entries" && Array.isArray(value)) return `entries=${value.map((entry) => `${entry.index}/${entry.term}`).join(",")}`;
-    if (value instanceof Uint8Array) return `${name}=${Buffer.from(value).toString("hex").slice(-8)}`;
-    return `${name}=${typeof value === "object" ? JSON.stringify(value) : String(value)}`;
-  });
-  return `${type} ${text.join(" ")}`;
 }

@@ -16,6 +16,8 @@ export interface Settings {
   readonly thinkMs: number;
   readonly patienceMs: number;
   readonly votersMax: number;
+  /** Whether nodes speak through the transport of the product, over streams that are simulated, instead of messages. */
+  readonly streams: boolean;
 }
 
 const SHAPES: readonly Shape[] = [
@@ -30,6 +32,8 @@ const SHAPES: readonly Shape[] = [
   { voters: 5, learners: 0 },
   { voters: 5, learners: 0 },
 ];
+
+const STREAMS_RATIO = 0.15;
 
 export function drawSettings(random: Random): Settings {
   const one = <T>(...choices: readonly T[]): T => choices[Math.floor(random.float() * choices.length)]!;
@@ -63,5 +67,6 @@ export function drawSettings(random: Random): Settings {
     thinkMs: one(80, 250, 700),
     patienceMs: one(600, 1_500, 4_000),
     votersMax: Math.max(shape.voters, one(3, 3, 5)),
+    streams: random.float() < STREAMS_RATIO,
   };
 }

@@ -149,12 +149,13 @@ export class SimNode {
     const process = new Process(machine);
     this.#process = process;
     world.note(() => `node ${this.id} starts`);
+    const clock = new NodeClock(world, process, this.drift);
     openConsensus({
       storage: this.disk.storage(process),
       raftId: this.id,
       bootstrap: this.starts === 1 && voters !== undefined ? { voters } : undefined,
-      transport: network.transport(process.endpoint),
-      clock: new NodeClock(world, process, this.drift),
+      transport: network.transport(process.endpoint, clock),
+      clock,
       random: world.fork(10_000 + this.id * 100 + this.starts),
       log: silentLog,
       fatal: (error) => this.#fatal(process, error),
