@@ -1,8 +1,10 @@
+import type { Entry } from "../raft/types.ts";
 import type { LogWitness, Storage } from "./database.ts";
 import { type DatabaseView, parseOrderedIndex } from "./database.ts";
 import type { EntryTail } from "./entry-tail.ts";
 import { ConsensusError, logCorrupt } from "./errors.ts";
-import { decodeEntry, decodeMeta, ENTRY_PREFIX, type LogMeta, type LogOwner, META_KEY } from "./log-record.ts";
+import { decodeEntries, decodeMeta, ENTRY_PREFIX, type LogMeta, type LogOwner, META_KEY } from "./log-record.ts";
+import type { RecordList } from "./log-records.ts";
 import type { SealChain } from "./seal-chain.ts";
 
 export interface LogParts {
@@ -10,12 +12,13 @@ export interface LogParts {
   readonly database: DatabaseView;
   readonly chain: SealChain;
   readonly tail: EntryTail;
+  readonly records: RecordList;
   readonly witness: LogWitness | undefined;
   readonly owner: LogOwner | undefined;
 }
 
 /**
- * Reads and checks everything, and fills chain and tail. Undefined: the log has nothing yet.
+ * Reads and checks everything, and fills chain, tail and records. Undefined: the log has nothing yet.
  * @throws ConsensusError logCorrupt, foreignFolder
  */
 export async function loadLog(parts: LogParts): Promise<LogMeta | undefined> {
@@ -49,22 +52,32 @@ async function load(parts: LogParts): Promise<LogMeta | undefined> {
   return meta;
 }
 
-async function loadEntries({ storage, database, tail }: LogParts, meta: LogMeta): Promise<void> {
+async function loadEntries({ storage, database, tail, records }: LogParts, meta: LogMeta): Promise<void> {
   const { place } = storage;
-  tail.reset(meta.base.index + 1);
-  let expected = meta.base.index + 1;
-  let term = meta.base.term;
+  const { base, lastIndex, hardState } = meta;
+  let expected = base.index + 1;
+  let term = base.term;
+  const take = (entries: readonly Entry[]): void => {
+    for (const entry of entries) {
+      if (entry.term < term) throw logCorrupt(place, `the term falls at entry ${entry.index}`);
+      term = entry.term;
+    }
+    expected += entries.length;
+    tail.append(entries);
+  };
+  tail.reset(expected);
+  let held: readonly Entry[] = [];
   for await (const [key, value] of database.scan({ prefix: ENTRY_PREFIX })) {
-    const index = parseOrderedIndex(key.slice(ENTRY_PREFIX.length));
-    if (index !== expected) throw logCorrupt(place, `the entry ${expected} is missing (the next one is ${index})`);
-    const entry = decodeEntry(index, value);
-    if (entry === undefined) throw logCorrupt(place, `the entry ${index} is altered`);
-    if (entry.term < term) throw logCorrupt(place, `the term falls at entry ${index}`);
-    term = entry.term;
-    expected += 1;
-    tail.append([entry]);
+    const first = parseOrderedIndex(key.slice(ENTRY_PREFIX.length));
+    // A record ends where the next one begins, and the first one may begin before what was cut.
+    take(held.filter(({ index }) => index < first));
+    if (first > expected) throw logCorrupt(place, `the entry ${expected} is missing (the next one is ${first})`);
+    const { entries, altered } = decodeEntries(first, value);
+    if (altered) throw logCorrupt(place, `the entry ${first + entries.length} is altered`);
+    held = entries.filter(({ index }) => index > base.index);
+    records.push(first);
   }
-  const { lastIndex, hardState } = meta;
+  take(held);
   if (expected - 1 !== lastIndex) throw logCorrupt(place, `it ends at ${expected - 1}, but ${lastIndex} was acknowledged`);
   if (lastIndex < hardState.commit) throw logCorrupt(place, `it ends at ${lastIndex}, before the commit ${hardState.commit}`);
   if (term > hardState.term) throw logCorrupt(place, `an entry of term ${term} is above the term ${hardState.term}`);

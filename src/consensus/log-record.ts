@@ -3,37 +3,81 @@ import { decode, encode } from "../core/codec.ts";
 import type { RaftId } from "../core/peer.ts";
 import type { ConfState, Entry, EntryType, HardState } from "../raft/types.ts";
 
-// Record of an entry: CRC-32 of index and all that follows (4 bytes), type (1), term (8), whether there is data (1), data.
+// Entries that were written together and follow each other are one value, under the first one's index: of each the length of its record (4 bytes), then the
+// record. That is a CRC-32 of all that follows in it, begun with the index (4), type (1), term (8), whether there is data (1), data.
+const LENGTH_BYTES = 4;
 const HEAD_BYTES = 14;
-/** What the keys of entries begin with; their index follows. */
+const TYPE_AT = 4;
+const TERM_AT = 5;
+const FLAG_AT = 13;
+/** What the keys of entries begin with; the index of the first follows. */
 export const ENTRY_PREFIX = "e";
 export const META_KEY = "m";
 const TYPES: readonly EntryType[] = ["normal", "confChange", "confChangeV2"];
 
-/** The index is in the checksum, so that a record under a wrong key does not pass. */
-export function encodeEntry(entry: Entry): Uint8Array {
-  const bytes = Buffer.allocUnsafe(HEAD_BYTES + (entry.data?.byteLength ?? 0));
-  bytes[4] = TYPES.indexOf(entry.type);
-  bytes.writeBigUInt64BE(BigInt(entry.term), 5);
-  bytes[13] = entry.data === undefined ? 0 : 1;
-  if (entry.data !== undefined) bytes.set(entry.data, HEAD_BYTES);
-  bytes.writeUInt32BE(checksum(entry.index, bytes), 0);
+export function encodeEntries(entries: readonly Entry[]): Uint8Array {
+  let sizeBytes = 0;
+  for (const { data } of entries) sizeBytes += LENGTH_BYTES + HEAD_BYTES + (data?.byteLength ?? 0);
+  const bytes = Buffer.allocUnsafe(sizeBytes);
+  let at = 0;
+  for (const entry of entries) at = writeEntry(entry, bytes, at);
   return bytes;
 }
 
-/** Undefined where the record is altered. */
-export function decodeEntry(index: number, record: Uint8Array): Entry | undefined {
-  const bytes = Buffer.from(record.buffer, record.byteOffset, record.byteLength);
-  if (bytes.byteLength < HEAD_BYTES || bytes.readUInt32BE(0) !== checksum(index, bytes)) return undefined;
-  const type = TYPES[bytes[4]!];
-  if (type === undefined) return undefined;
-  return { index, term: Number(bytes.readBigUInt64BE(5)), type, data: bytes[13] === 0 ? undefined : record.subarray(HEAD_BYTES) };
+function writeEntry({ index, term, type, data }: Entry, bytes: Buffer, at: number): number {
+  const record = at + LENGTH_BYTES;
+  const end = record + HEAD_BYTES + (data?.byteLength ?? 0);
+  bytes.writeUInt32BE(end - record, at);
+  bytes[record + TYPE_AT] = TYPES.indexOf(type);
+  bytes.writeUInt16BE(0, record + TERM_AT);
+  bytes.writeUIntBE(term, record + TERM_AT + 2, 6);
+  bytes[record + FLAG_AT] = data === undefined ? 0 : 1;
+  if (data !== undefined) bytes.set(data, record + HEAD_BYTES);
+  bytes.writeUInt32BE(checksum(index, bytes.subarray(record, end)), record);
+  return end;
 }
 
-function checksum(index: number, bytes: Buffer): number {
-  const head = Buffer.allocUnsafe(8);
-  head.writeBigUInt64BE(BigInt(index));
-  return crc32(bytes.subarray(4), crc32(head));
+/** The records in one value, as far as they are whole. */
+export function* recordsIn(value: Uint8Array): Iterable<Uint8Array> {
+  const bytes = bufferOf(value);
+  for (let at = 0; at + LENGTH_BYTES <= bytes.byteLength; ) {
+    const end = at + LENGTH_BYTES + bytes.readUInt32BE(at);
+    if (end > bytes.byteLength) return;
+    yield bytes.subarray(at + LENGTH_BYTES, end);
+    at = end;
+  }
+}
+
+/** The entries from `first` on, up to the one that is altered, where there is one. */
+export function decodeEntries(first: number, value: Uint8Array): { readonly entries: readonly Entry[]; readonly altered: boolean } {
+  const entries: Entry[] = [];
+  let sizeBytes = 0;
+  for (const record of recordsIn(value)) {
+    const entry = decodeEntry(first + entries.length, record);
+    if (entry === undefined) break;
+    entries.push(entry);
+    sizeBytes += LENGTH_BYTES + record.byteLength;
+  }
+  return { entries, altered: entries.length === 0 || sizeBytes !== value.byteLength };
+}
+
+/** Undefined where the record is altered. */
+function decodeEntry(index: number, record: Uint8Array): Entry | undefined {
+  const bytes = bufferOf(record);
+  if (bytes.byteLength < HEAD_BYTES || bytes.readUInt32BE(0) !== checksum(index, bytes)) return undefined;
+  const type = TYPES[bytes[TYPE_AT]!];
+  if (type === undefined) return undefined;
+  const data = bytes[FLAG_AT] === 0 ? undefined : record.subarray(HEAD_BYTES);
+  return { index, term: Number(bytes.readBigUInt64BE(TERM_AT)), type, data };
+}
+
+/** The index is in it, so that a record in a wrong place does not pass. */
+function checksum(index: number, record: Buffer): number {
+  return crc32(record.subarray(TYPE_AT), index % 2 ** 32);
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** A log is one node's in one cluster: with another's it would break promises that it never made. */
@@ -71,7 +115,7 @@ export function encodeMeta(meta: LogMeta): Uint8Array {
 
 /** Undefined where the record is altered. */
 export function decodeMeta(record: Uint8Array): LogMeta | undefined {
-  const bytes = Buffer.from(record.buffer, record.byteOffset, record.byteLength);
+  const bytes = bufferOf(record);
   if (bytes.byteLength < 4) return undefined;
   const body = bytes.subarray(4);
   return bytes.readUInt32BE(0) === crc32(body) ? (decode(body) as LogMeta) : undefined;

@@ -196,8 +196,9 @@ function refusals(run: Run): void {
   for (const [what, reason, tamper] of tampered) {
     run(`${what} is refused at open, with the reason and what to do`, async (storage, open) => {
       const log = await open();
-      await log.append(work({ entries: range(2, 6, 1) }));
-      await log.append(work({ entries: range(7, 9, 1), hardState: state(1, 1, 8) }));
+      await log.append(work({ entries: range(2, 4, 1) }));
+      await log.append(work({ entries: range(5, 8, 1) }));
+      await log.append(work({ entries: [entry(9, 1)], hardState: state(1, 1, 8) }));
       await log.close();
       const database = await storage.openLog(new Uint8Array(0));
       await tamper(database);

@@ -134,7 +134,7 @@ test("a log in use by another opener is refused with the folder's name", async (
 
 async function tamper(edit: (database: Awaited<ReturnType<typeof openDatabase>>) => Promise<void>): Promise<void> {
   const log = await open();
-  await log.append(work(range(2, 9, 1), { hardState: { term: 1, vote: 1, commit: 8 } }));
+  for (const each of range(2, 9, 1)) await log.append(work([each], { hardState: { term: 1, vote: 1, commit: 2 } }));
   await log.close();
   const database = await openDatabase(folder, RAW);
   await edit(database);
@@ -148,6 +148,18 @@ test("an altered entry is refused at open", async () => {
     bytes[bytes.length - 1]! ^= 1;
     await put(database, key, bytes);
   });
+  await expect(open()).rejects.toMatchObject({ code: "logCorrupt", message: expect.stringContaining("entry 5 is altered") });
+});
+
+test("an altered entry is refused at open in the middle of what was written with it", async () => {
+  const log = await open();
+  await log.append(work(range(2, 9, 1)));
+  await log.close();
+  const database = await openDatabase(folder, RAW);
+  const bytes = Buffer.from(database.get(`e${orderedIndex(2)}`) ?? []);
+  bytes[bytes.indexOf("entry 5")]! ^= 1;
+  await put(database, `e${orderedIndex(2)}`, bytes);
+  await database.close();
   await expect(open()).rejects.toMatchObject({ code: "logCorrupt", message: expect.stringContaining("entry 5 is altered") });
 });
 
