@@ -20,7 +20,7 @@ export interface ApplierOptions {
   readonly fatal: Fatal;
   readonly batchBytes: number;
   /** Takes effect in the core when its entry applies. */
-  readonly applyConfChange: (data: Uint8Array | undefined) => ConfState;
+  readonly applyConfChange: (data: Uint8Array | undefined, index: number) => ConfState;
   /** After a batch was written. */
   readonly applied: (batch: {
     readonly index: number;
@@ -105,7 +105,7 @@ export class Applier {
     let term = store.appliedTerm;
     for (const work of works) {
       for (const entry of work.entries) {
-        const changed = entry.type === "normal" ? undefined : this.#options.applyConfChange(entry.data);
+        const changed = entry.type === "normal" ? undefined : this.#options.applyConfChange(entry.data, entry.index);
         // An installed snapshot overtook this entry: only the core has to be told.
         if (entry.index <= store.appliedIndex) continue;
         confState = changed ?? confState;

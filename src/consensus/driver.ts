@@ -236,7 +236,7 @@ export class Driver implements Consensus, Membership {
       store,
       fatal,
       batchBytes: timing.appendBytes,
-      applyConfChange: (data) => this.#applyConfChange(data),
+      applyConfChange: (data, index) => this.#applyConfChange(data, index),
       applied: (batch) => this.#afterBatch(batch),
     });
   }
@@ -347,8 +347,8 @@ export class Driver implements Consensus, Membership {
     this.#reads.cutOff();
   }
 
-  #applyConfChange(data: Uint8Array | undefined): ConfState {
-    this.#conf = this.#node.applyConfChange(data);
+  #applyConfChange(data: Uint8Array | undefined, index: number): ConfState {
+    this.#conf = this.#node.applyConfChange(data, index);
     return this.#conf;
   }
 

@@ -76,6 +76,7 @@ function restore(raft: Raft, snapshot: Snapshot): boolean {
     return false;
   }
   log.restore(snapshot);
+  raft.restoredIndex = index;
   const { config, progress } = restoreConfig(raft.tracker, log.lastIndex(), confState);
   switchToConfig(raft, config, progress);
   raft.note("info", () => `${describeLast()} restored snapshot [index: ${index}, term: ${term}]`);

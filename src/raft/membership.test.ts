@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { type ConfChange, type ConfChangeSingle, decodeConfChange, encodeConfChange } from "./conf-change.ts";
 import { MemoryCluster } from "./memory-cluster.ts";
 import { describeConfig } from "./text.ts";
+import type { ConfState } from "./types.ts";
 
 const add = (nodeId: number): ConfChangeSingle => ({ type: "addNode", nodeId });
 const remove = (nodeId: number): ConfChangeSingle => ({ type: "removeNode", nodeId });
@@ -177,7 +178,17 @@ test("bytes that are no change are refused where they are proposed, and where th
   cluster.node(1).step({ type: "propose", from: 2, to: 1, term: 0, entries });
   cluster.settle();
   expect(changeEntries(cluster, 1)).toBe(0);
-  expect(cluster.node(1).applyConfChange(Uint8Array.of(9, 9, 9, 9, 9)).voters).toEqual([1, 2]);
+  expect(cluster.node(1).applyConfChange(Uint8Array.of(9, 9, 9, 9, 9), 2).voters).toEqual([1, 2]);
+});
+
+test("a change that a restored snapshot has overtaken is told late and changes nothing; one after it does", () => {
+  const cluster = new MemoryCluster([1, 2, 3]);
+  const node = cluster.node(2);
+  const confState: ConfState = { voters: [1, 2, 3], votersOutgoing: [], learners: [4], learnersNext: [], autoLeave: false };
+  const gone: ConfChange = { changes: [remove(4)], transition: "auto", context: undefined };
+  node.step({ type: "snapshot", from: 1, to: 2, term: 3, snapshot: { meta: { index: 20, term: 3, confState }, data: new Uint8Array(0) } });
+  expect(node.applyConfChange(gone, 20).learners).toEqual([4]);
+  expect(node.applyConfChange(gone, 21).learners).toEqual([]);
 });
 
 test("a new peer counts as active, so that CheckQuorum does not depose the leader that added it", () => {

@@ -55,7 +55,7 @@ export class MemoryMember {
     this.reads.push(...ready.readStates);
     for (const entry of ready.committedEntries) {
       this.applied.push(entry);
-      if (entry.type !== "normal") this.confState = this.raw.applyConfChange(entry.data);
+      if (entry.type !== "normal") this.confState = this.raw.applyConfChange(entry.data, entry.index);
     }
     this.raw.advance();
     return ready.messages;

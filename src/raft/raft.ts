@@ -41,6 +41,8 @@ export class Raft {
   transferee: NodeId = NONE;
   /** No configuration change may be proposed until this index has applied; a guess on the safe side in a new leader. */
   pendingConfIndex: Index = 0;
+  /** Of the newest snapshot that took the place of the log: the configuration is the one at it, or later. */
+  restoredIndex: Index = 0;
   /** As leader: a peer was told to campaign over all leases, so that none protects reads for the rest of the term. */
   leaseGivenAway = false;
 

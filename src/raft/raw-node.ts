@@ -119,9 +119,11 @@ export class RawNode {
    * To be called for every committed entry of a conf change type, when it applies. Not for entries that a restored snapshot
    * covers, which may still queue under `asyncStorageWrites`: its configuration is in force already.
    * @param change the change, or the entry's data. What cannot be decoded, or does not fit, changes nothing, on every node alike.
+   * @param index of its entry: one that a restored snapshot has overtaken is in the configuration already
    * @returns the configuration in force from here on, to be kept with the applied state
    */
-  applyConfChange(change: ConfChange | Uint8Array | undefined): ConfState {
+  applyConfChange(change: ConfChange | Uint8Array | undefined, index: Index): ConfState {
+    if (index <= this.#raft.restoredIndex) return confStateOf(this.#raft.tracker.config);
     const decoded = change === undefined || change instanceof Uint8Array ? decodeConfChange(change) : change;
     if (decoded !== undefined) return applyConfChange(this.#raft, decoded);
     this.#raft.note("error", () => "refused a committed conf change that cannot be decoded");

@@ -63,7 +63,7 @@ export class ClusterNode {
       } else {
         const change = decodeConfChange(entry.data);
         data = new Uint8Array([...last.data, ...(change?.context ?? [])]);
-        confState = this.raw.applyConfChange(entry.data);
+        confState = this.raw.applyConfChange(entry.data, entry.index);
       }
       this.storage.history.push({ meta: { index: entry.index, term: entry.term, confState }, data });
     }
