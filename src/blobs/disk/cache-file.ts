@@ -6,6 +6,9 @@ import { storageFailure } from "./failures.ts";
 import type { OpenFile } from "./file-system.ts";
 import { scanFile } from "./hash-pool.ts";
 
+/** One write: 1 GB in writes of 4 MiB cost the kernel 1.1 to 1.6 s of processor time, of 1 MiB 0.4 to 0.5 s (ext4). */
+const WRITE_SIZE_BYTES = 1024 * 1024;
+
 /** A cached copy while it is fetched: a sparse file in `staging/`, settled at the end. Nothing of it outlives a restart before that. */
 export class CacheFile implements CacheWriter {
   readonly #store: DiskBlobStore;
@@ -47,7 +50,9 @@ export class CacheFile implements CacheWriter {
     if (bytes.byteLength !== length) throw new RangeError(`piece ${piece} of ${digest} has ${length} bytes, not ${bytes.byteLength}`);
     await this.#run(async () => {
       await this.#store.reserve.claim(bytes.byteLength);
-      await this.#file.write(bytes, piece * PIECE_SIZE_BYTES);
+      for (let start = 0; start < length; start += WRITE_SIZE_BYTES) {
+        await this.#file.write(bytes.subarray(start, start + WRITE_SIZE_BYTES), piece * PIECE_SIZE_BYTES + start);
+      }
     }).catch((error: unknown) => {
       throw storageFailure(error, "writing a cached copy");
     });
