@@ -8,6 +8,7 @@ import type { ConfChange } from "../raft/conf-change.ts";
 import type { RawNode } from "../raft/raw-node.ts";
 import type { ConfState, SoftState } from "../raft/types.ts";
 import { Applier, type ApplierOptions } from "./applier.ts";
+import { commandVersion } from "./command-version.ts";
 import type { Applied, Consensus, ConsensusStatus, Freshness } from "./consensus.ts";
 import { Contact } from "./contact.ts";
 import { createCoreNode } from "./core-node.ts";
@@ -107,23 +108,16 @@ export class Driver implements Consensus, Membership {
       heardWithin: (id, ms) => this.#contact.heardWithin(id, ms),
       campaigned: () => this.#loop.wake(),
     });
-    const cutOff = () => this.#contact.cutOff;
+    const common = { self, clock, random, timing, cutOff: () => this.#contact.cutOff };
     this.#proposals = new Proposals({
-      self,
+      ...common,
       boot,
-      clock,
-      random,
-      timing,
-      cutOff,
+      version: () => commandVersion(this.catalog.cluster()),
       outdated: () => this.#incarnations.refusedByCatalog(),
       submit: (envelopes) => this.#submit(envelopes),
     });
     this.#reads = new Reads({
-      self,
-      clock,
-      random,
-      timing,
-      cutOff,
+      ...common,
       soleIndex: () => soleIndex(self, this.#conf, this.#node, store),
       appliedIndex: () => store.appliedIndex,
       ask: (context) => this.#askRead(context),
@@ -188,7 +182,7 @@ export class Driver implements Consensus, Membership {
 
   progress(): readonly PeerProgress[] {
     const { tickMs, electionTicks } = this.#options.timing;
-    return progressOf(this.#node.status(), (peer) => this.#contact.heardWithin(peer, tickMs * electionTicks));
+    return progressOf(this.#node.status(), electionTicks, (peer, ticks) => this.#contact.heardWithin(peer, tickMs * ticks));
   }
 
   /** The first index that this node's log still holds. */
@@ -269,6 +263,7 @@ export class Driver implements Consensus, Membership {
       fatal,
       applier: this.#applier,
       monotonicMs: () => clock.monotonicMs(),
+      version: () => commandVersion(this.catalog.cluster()),
       defer,
       appendBytes: timing.appendBytes,
       soft: (state) => this.#softChanged(state),

@@ -10,7 +10,7 @@ import { DEFAULT_TIMING, type Timing } from "./timing.ts";
 function fixture(timing: Partial<Timing> = {}) {
   const clock = new ManualClock();
   const sent: Envelope[] = [];
-  const state = { leader: true, cutOff: false, index: 10, outdated: 0 };
+  const state = { leader: true, cutOff: false, index: 10, outdated: 0, version: 1 };
   const proposals = new Proposals({
     self: 1,
     boot: { incarnation: 4, nonce: "0123456789abcdef" },
@@ -21,6 +21,7 @@ function fixture(timing: Partial<Timing> = {}) {
     random: seededRandom(1),
     timing: { ...DEFAULT_TIMING, ...timing },
     cutOff: () => state.cutOff,
+    version: () => state.version,
     submit: (envelopes) => {
       if (state.leader) for (const bytes of envelopes) sent.push(decodeEntry(stampEntry(0, bytes)).envelope!);
       return state.leader;
@@ -142,4 +143,14 @@ test("a command whose session has ended is not proposed blindly again, and the n
   expect(sent[0]!.sequence).toBe(0);
   apply(sent[0]!);
   await second;
+});
+
+test("a command goes out in the schema of the cluster as it is then, and again in the same bytes after that was raised", async () => {
+  const { sent, state, proposals, tick } = fixture();
+  const opening = proposals.propose({ type: "session.open", raftId: 1 });
+  state.version = 0;
+  tick(1_100);
+  expect(sent.map(({ v }) => v)).toEqual([1, 1]);
+  proposals.stop();
+  await expect(opening).rejects.toThrow();
 });

@@ -3,7 +3,7 @@ import type { OciError } from "../core/errors.ts";
 import type { RaftId } from "../core/peer.ts";
 import type { Random } from "../core/random.ts";
 import { isWellFormed } from "../metadata/command-shape.ts";
-import { COMMAND_VERSION, type Command, type Outcome } from "../metadata/commands.ts";
+import type { Command, Outcome } from "../metadata/commands.ts";
 import { encodeEnvelope } from "../metadata/entry.ts";
 import type { BootId } from "../metadata/records.ts";
 import type { AppliedCommand } from "./applier.ts";
@@ -28,6 +28,8 @@ export interface ProposalsOptions {
   /** Hands envelopes to the leader, this node or another. @returns false where none is known or it takes none now */
   readonly submit: (envelopes: readonly Uint8Array[]) => boolean;
   readonly cutOff: () => boolean;
+  /** Schema that all members know: what is newer would be refused. */
+  readonly version: () => number;
 }
 
 interface Pending {
@@ -186,7 +188,7 @@ export class Proposals {
     pending.sequence = sessionless ? Math.floor(this.#options.random.float() * 2 ** 48) : this.#sequence;
     const lowest = sessionless ? 0 : this.#lowest();
     try {
-      pending.envelope = encodeEnvelope({ v: COMMAND_VERSION, session, sequence: pending.sequence, lowest, principal, command });
+      pending.envelope = encodeEnvelope({ v: this.#options.version(), session, sequence: pending.sequence, lowest, principal, command });
     } catch (error) {
       this.#settle(pending, () => pending.reject(error));
       return false;

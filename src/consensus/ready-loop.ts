@@ -1,6 +1,5 @@
 import type { RaftId } from "../core/peer.ts";
 import type { Random } from "../core/random.ts";
-import { COMMAND_VERSION } from "../metadata/commands.ts";
 import { encodeEnvelope, STAMP_MS_MAX, stampEntry } from "../metadata/entry.ts";
 import type { RawNode } from "../raft/raw-node.ts";
 import type { Message, ReadState, Ready, SnapshotMessage, SoftState, StorageAppend, StorageReply } from "../raft/types.ts";
@@ -16,6 +15,8 @@ export interface ReadyLoopOptions {
   readonly applier: Applier;
   readonly transport: Transport;
   readonly monotonicMs: () => number;
+  /** Schema of the commands that it proposes itself. */
+  readonly version: () => number;
   /** Runs in a later turn of the event loop, so that all inputs that are there by then share one Ready. */
   readonly defer: (run: () => void) => void;
   readonly appendBytes: number;
@@ -48,7 +49,7 @@ export class ReadyLoop {
   moveTime(idleMs: number, random: Random): void {
     if (this.#options.monotonicMs() - (this.#stampedAt ?? 0) < Math.min(idleMs, STAMP_MS_MAX) || this.#local.length > 0) return;
     const sequence = Math.floor(random.float() * 2 ** 48);
-    this.take([encodeEnvelope({ v: COMMAND_VERSION, session: 0, sequence, lowest: 0, command: { type: "clock.tick" } })]);
+    this.take([encodeEnvelope({ v: this.#options.version(), session: 0, sequence, lowest: 0, command: { type: "clock.tick" } })]);
   }
 
   wake(): void {

@@ -97,13 +97,13 @@ function touch(draft: Draft, context: ApplyContext, id: number, session: Session
   draft.write(SESSION, sessionKey(id), { raftId: session.raftId, seenAt: context.time, lowest, highest });
 }
 
-/** A refusal drops what its guard has written. */
+/** The first that writes anything for its entry: a refusal drops what its guard has written. */
 function run(draft: Draft, context: ApplyContext, envelope: Envelope): Outcome {
   const version = draft.read(CLUSTER, CLUSTER_KEY)?.version;
   if (version !== undefined && envelope.v > version) return refusal("version", context.index);
-  const inner = new Draft(draft);
-  const { refused, digest, value } = decide(inner, context, envelope.command);
-  if (refused === undefined) draft.merge(inner);
+  const { refused, digest, value } = decide(draft, context, envelope.command);
+  if (refused !== undefined) draft.discard();
+  else if (digest === undefined && value === undefined) return { index: context.index };
   return {
     index: context.index,
     ...(refused === undefined ? {} : { refused }),

@@ -36,14 +36,16 @@ export class Draft implements View {
     this.#changes.set(key, undefined);
   }
 
-  /** Takes over what an accepted decision wrote. */
-  merge(accepted: Draft): void {
-    for (const [key, value] of accepted.#changes) this.#changes.set(key, value);
+  /** Forgets all that was written. */
+  discard(): void {
+    this.#changes.clear();
   }
 
   /** One change a key, the last one written. */
   changes(): Change[] {
-    return Array.from(this.#changes, ([key, value]) => ({ key, value }));
+    const changes: Change[] = [];
+    for (const [key, value] of this.#changes) changes.push({ key, value });
+    return changes;
   }
 }
 
