@@ -27,6 +27,7 @@ export function createCoreNode(options: DriverOptions): RawNode {
     checkQuorum: true,
     preVote: true,
     stepDownOnRemoval: true,
+    commitByVotes: true,
     // Proposals travel as envelopes, which the leader stamps.
     disableProposalForwarding: true,
   });

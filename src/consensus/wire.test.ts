@@ -37,6 +37,12 @@ const message = fc.oneof(
   fc.record({ type: fc.constant("appendReply"), ...head, index: n, rejected: fc.boolean(), hintIndex: n, hintTerm: n }),
   fc.record({ type: fc.constantFrom("vote", "preVote"), ...head, lastIndex: n, lastTerm: n, transfer: fc.boolean() }),
   fc.record({ type: fc.constantFrom("voteReply", "preVoteReply"), ...head, rejected: fc.boolean() }),
+  fc.record({
+    type: fc.constantFrom("voteReply", "preVoteReply"),
+    ...head,
+    rejected: fc.constant(true),
+    committed: fc.record({ index: n, term: n }),
+  }),
   fc.record({ type: fc.constant("heartbeat"), ...head, commit: n, read: n }),
   fc.record({ type: fc.constant("heartbeatReply"), ...head, read: n }),
   fc.record({

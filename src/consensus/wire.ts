@@ -1,5 +1,5 @@
 import { decode, encode } from "../core/codec.ts";
-import type { ConfState, Entry, EntryType, Message, ProposedEntry, Snapshot } from "../raft/types.ts";
+import type { ConfState, Entry, EntryType, Message, ProposedEntry, Snapshot, VoteReply } from "../raft/types.ts";
 import type { PeerMessage } from "./transport.ts";
 
 // Positional msgpack: [kind or message type, from, to, term, fields..]. The protocol's id carries the version.
@@ -97,7 +97,7 @@ function raftFields(message: Message): Fields {
       return [message.lastIndex, message.lastTerm, message.transfer];
     case "voteReply":
     case "preVoteReply":
-      return [message.rejected];
+      return message.committed === undefined ? [message.rejected] : [message.rejected, message.committed.index, message.committed.term];
     case "heartbeat":
       return [message.commit, message.read];
     case "heartbeatReply":
@@ -137,7 +137,7 @@ function decodeRaft(at: number, fields: Fields): Message {
       return { type, ...head, lastIndex: natural(a), lastTerm: natural(b), transfer: flag(c) };
     case "voteReply":
     case "preVoteReply":
-      return { type, ...head, rejected: flag(a) };
+      return { type, ...head, rejected: flag(a), ...committedIn(b, c) };
     case "heartbeat":
       return { type, ...head, commit: natural(a), read: natural(b) };
     case "heartbeatReply":
@@ -154,6 +154,10 @@ function decodeRaft(at: number, fields: Fields): Message {
     default:
       throw new TypeError(`A peer sent a Raft message of the unknown type ${at}.`);
   }
+}
+
+function committedIn(index: unknown, term: unknown): Pick<VoteReply, "committed"> {
+  return index === undefined ? {} : { committed: { index: natural(index), term: natural(term) } };
 }
 
 /** Entries follow `prevIndex` one by one, so their indexes are not sent: [term, type, data] each, flat. */

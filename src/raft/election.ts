@@ -1,4 +1,5 @@
 import { isConfChange } from "./conf-change.ts";
+import type { EntryId } from "./log.ts";
 import type { Raft } from "./raft.ts";
 import { broadcastAppend } from "./replication.ts";
 import { describeId, messageName } from "./text.ts";
@@ -36,6 +37,7 @@ export function handleVoteRequest(raft: Raft, message: VoteMessage): void {
     to: from,
     term: granted ? message.term : raft.term,
     rejected: !granted,
+    ...(granted || !raft.settings.commitByVotes ? {} : { committed: raft.log.committedEntryId() }),
   });
   if (granted && type === "vote") {
     raft.electionElapsed = 0;
@@ -59,6 +61,7 @@ export function handleStaleVoteRequest(raft: Raft, message: VoteMessage): void {
 
 /** As candidate or pre-candidate. */
 export function handleVoteReply(raft: Raft, reply: VoteReply): void {
+  if (reply.committed !== undefined && learnsCommit(raft, reply.committed)) return;
   const expected = raft.role === "preCandidate" ? "preVoteReply" : "voteReply";
   if (reply.type !== expected) return;
   const name = messageName(reply.type);
@@ -75,6 +78,19 @@ export function handleVoteReply(raft: Raft, reply: VoteReply): void {
     raft.becomeLeader();
     broadcastAppend(raft);
   }
+}
+
+/**
+ * A configuration counts when it applies, so a candidate may need the vote of one that has left already, with a longer log that nobody will ever
+ * commit. Of two voters that become one, that would be for good. What is committed is the same entry in every log, so it may be taken from anyone.
+ * @returns whether the campaign is over: it counts votes by a configuration that has passed
+ */
+function learnsCommit(raft: Raft, { index, term }: EntryId): boolean {
+  if (!raft.log.matches(index, term)) return false;
+  raft.log.commitTo(index);
+  if (!hasUnappliedConfChange(raft)) return false;
+  raft.becomeFollower(raft.term, NONE);
+  return true;
 }
 
 function campaignNow(raft: Raft, campaign: Campaign): void {

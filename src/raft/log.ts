@@ -72,6 +72,12 @@ export class RaftLog {
     return { index, term };
   }
 
+  /** Undefined where nothing is committed, or the log begins behind it. */
+  committedEntryId(): EntryId | undefined {
+    const term = this.termOrZero(this.committed);
+    return term === 0 ? undefined : { index: this.committed, term };
+  }
+
   matches(index: Index, term: Term): boolean {
     return this.term(index) === term;
   }

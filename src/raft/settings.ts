@@ -24,6 +24,7 @@ export function settingsOf(config: Config): Settings {
     disableConfChangeValidation: config.disableConfChangeValidation ?? false,
     stepDownOnRemoval: config.stepDownOnRemoval ?? false,
     disableProposalForwarding: config.disableProposalForwarding ?? false,
+    commitByVotes: config.commitByVotes ?? false,
   };
   const fault = faultOf(settings);
   if (fault !== undefined) throw new RaftError("configInvalid", fault);

@@ -112,6 +112,8 @@ export interface VoteMessage extends Envelope {
 export interface VoteReply extends Envelope {
   readonly type: "voteReply" | "preVoteReply";
   readonly rejected: boolean;
+  /** With a refusal, under `commitByVotes`: an entry that is committed, as the voter knows. True for good, however late it comes. */
+  readonly committed?: { readonly index: Index; readonly term: Term } | undefined;
 }
 
 export interface HeartbeatMessage extends Envelope {
@@ -277,6 +279,8 @@ export interface Config {
   readonly disableConfChangeValidation?: boolean;
   readonly stepDownOnRemoval?: boolean;
   readonly disableProposalForwarding?: boolean;
+  /** Who refuses a vote says what is committed, so that a candidate that needs the vote only because it is behind in applying does not need it for good. */
+  readonly commitByVotes?: boolean;
 }
 
 /** Bytes of its own that an entry costs beside its data, in limits on sizes. */

@@ -41,8 +41,8 @@ export const TRANSPORT: readonly Bug[] = [
     edits: [
       {
         file: "src/consensus/wire.ts",
-        find: "return { type, ...head, rejected: flag(a) };",
-        replace: 'return { type, ...head, rejected: flag(a) && type === "preVoteReply" };',
+        find: "return { type, ...head, rejected: flag(a), ...committedIn(b, c) };",
+        replace: 'return { type, ...head, rejected: flag(a) && type === "preVoteReply", ...committedIn(b, c) };',
       },
     ],
   },
