@@ -10,6 +10,8 @@ export interface PeerProgress {
   readonly state: "probe" | "replicate" | "snapshot";
   /** Heard from within an election's time. */
   readonly active: boolean;
+  /** Heard from just now, within a few heartbeats. */
+  readonly fresh: boolean;
 }
 
 /** The Raft configuration, which follows the members of the catalog (`upkeep/members.ts`). */

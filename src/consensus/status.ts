@@ -18,9 +18,18 @@ export interface StatusFacts {
   readonly catalog: Catalog;
 }
 
+/** Each heartbeat is answered. */
+const FRESH_TICKS = 3;
+
 /** What the leader knows of each member; empty elsewhere. */
-export function progressOf({ progress }: Status, active: (raftId: RaftId) => boolean): PeerProgress[] {
-  return [...progress].map(([raftId, { match, state }]) => ({ raftId, match, state, active: active(raftId) }));
+export function progressOf(
+  { progress }: Status,
+  electionTicks: number,
+  heardWithin: (raftId: RaftId, ticks: number) => boolean,
+): PeerProgress[] {
+  return [...progress].map(([raftId, { match, state }]) => {
+    return { raftId, match, state, active: heardWithin(raftId, electionTicks), fresh: heardWithin(raftId, FRESH_TICKS) };
+  });
 }
 
 /** What `status`, `/metrics` and `/readyz` tell of this node. */

@@ -14,7 +14,7 @@ const conf = (voters: number[], learners: number[] = [], votersOutgoing: number[
   learnersNext: [],
   autoLeave: votersOutgoing.length > 0,
 });
-const peer = (raftId: number, match = 100): PeerProgress => ({ raftId, match, state: "replicate", active: true });
+const peer = (raftId: number, match = 100): PeerProgress => ({ raftId, match, state: "replicate", active: true, fresh: true });
 function situation(members: number[], configuration: ConfState, changes: Partial<Situation> = {}): Situation {
   return {
     self: 1,
@@ -44,6 +44,13 @@ test("a newcomer learns before it votes, and votes once it has caught up", () =>
   expect(brief(situation([1, 2], conf([1], [2]), { progress: [peer(1), peer(2, 10)] }))).toBe("nothing");
   expect(brief(situation([1, 2], conf([1], [2]), { progress: [peer(1), { ...peer(2), state: "snapshot" }] }))).toBe("nothing");
   expect(brief(situation([1, 2, 3], conf([1, 2], [3])))).toBe("addNode 3");
+});
+
+test("a learner that has fallen silent gets no vote that the only voter would depend on", () => {
+  const silent = { ...peer(2), fresh: false };
+  expect(brief(situation([1, 2], conf([1], [2]), { progress: [peer(1), silent] }))).toBe("nothing");
+  expect(brief(situation([1, 2, 3], conf([1], [2, 3]), { progress: [peer(1), silent, peer(3)] }))).toBe("addNode 3");
+  expect(brief(situation([1, 2, 3], conf([1, 3], [2]), { progress: [peer(1), silent, peer(3)] }))).toBe("addNode 2");
 });
 
 test("a third vote becomes five only by two at once, and a fourth member only learns", () => {

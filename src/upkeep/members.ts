@@ -147,8 +147,10 @@ function promotable({ members, configuration, progress, lastIndex }: Situation):
   const zoneOf = new Map(members.map(({ raftId, zone }) => [raftId, zone]));
   const votesIn = (zone: string | undefined): number => configuration.voters.filter((id) => zoneOf.get(id) === zone).length;
   return progress
-    .filter(({ raftId, active, state, match }) => {
+    .filter(({ raftId, active, fresh, state, match }) => {
       const member = members.find((each) => each.raftId === raftId);
+      // With one voter the group stands still where the second dies, so it must have been there just now.
+      if (configuration.voters.length === 1 && !fresh) return false;
       const fit = member !== undefined && !member.down && !member.draining && configuration.learners.includes(raftId);
       return fit && active && state === "replicate" && match + CAUGHT_UP_ENTRIES >= lastIndex;
     })
