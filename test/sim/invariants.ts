@@ -179,6 +179,10 @@ export class Invariants {
         break;
       case "voteReply":
         if (!message.rejected) this.#elections.voted(witness, this.witness(message.to), message.term);
+        else this.#told(witness, this.witness(message.to), message.committed);
+        break;
+      case "preVoteReply":
+        if (message.rejected) this.#told(witness, this.witness(message.to), message.committed);
         break;
       case "vote":
         this.#elections.asked(witness, message);
@@ -223,6 +227,14 @@ export class Invariants {
         `node ${id} acknowledged entry ${index} to leader ${to}, but has it of term ${own} and the leader of ${theirs}`,
       );
     }
+  }
+
+  /** Who refuses a vote may tell of what is committed, and where the candidate has the entry it may take that as verified. */
+  #told(witness: Witness, candidate: Witness, committed: { readonly index: number; readonly term: number } | undefined): void {
+    if (committed === undefined) return;
+    this.#announced(witness, committed.index, undefined);
+    const { index, term } = committed;
+    if (candidate.log.termAt(index) === term) candidate.committedFloor = Math.max(candidate.committedFloor, index);
   }
 
   /** A commit index that a leader tells of: a majority of each half of its configuration holds the entry on stable storage. */

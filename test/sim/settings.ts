@@ -66,7 +66,7 @@ export function drawSettings(random: Random): Settings {
     tags: one(1, 2, 3),
     thinkMs: one(80, 250, 700),
     patienceMs: one(600, 1_500, 4_000),
-    votersMax: Math.max(shape.voters, one(3, 3, 5)),
+    votersMax: Math.max(shape.voters, one(1, 3, 5)),
     streams: random.float() < STREAMS_RATIO,
   };
 }
