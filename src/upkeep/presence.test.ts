@@ -24,7 +24,7 @@ async function bench(nodes = 3) {
   const membership = {
     self: 1,
     leads: () => seen.leads,
-    progress: () => ids.map((raftId, at) => ({ raftId, match: 0, state: "replicate" as const, active: !silent.has(at + 1) })),
+    progress: () => ids.map((raftId, at) => ({ raftId, match: 0, state: "replicate" as const, active: !silent.has(at + 1), fresh: true })),
   };
   end = keepPresence({
     consensus,
