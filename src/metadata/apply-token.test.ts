@@ -66,7 +66,7 @@ test("a retried member.add is answered again, whatever has become of the token",
   expect(add(scenario, 1, "t", WRONG)).toMatchObject({ value });
 });
 
-test("the oldest token that is good no more makes room for a new one; a good one never does", () => {
+test("an old token that is good no more makes room for new ones, within a round of the queue; a good one never does", () => {
   const scenario = cluster();
   const catalog = createCatalog(scenario.store);
   const kept = (id: string): boolean => catalog.joinToken(id) !== undefined;
@@ -80,7 +80,20 @@ test("the oldest token that is good no more makes room for a new one; a good one
   create(scenario, "and another");
   expect([kept("good"), kept("t0"), kept("and another")]).toEqual([true, true, true]);
   scenario.run({ type: "token.revoke", id: "t9" });
-  create(scenario, "the last");
-  expect([kept("t8"), kept("t9"), kept("the last")]).toEqual([true, false, true]);
+  for (let n = 0; n < 4; n += 1) create(scenario, `later${n}`);
+  expect([kept("t8"), kept("t9"), kept("later0")]).toEqual([true, false, true]);
+  expect(disagreements(scenario.store)).toEqual([]);
+});
+
+test("a new token costs the same however many there are, and the table shrinks again when they are over", () => {
+  const scenario = cluster();
+  for (let n = 0; n < 600; n += 1) create(scenario, `t${n}`);
+  const records = (): number => scenario.store.entries().filter(([key]) => key.startsWith("token/")).length;
+  const sizeOf = (key: string): number => scenario.store.get(key)?.byteLength ?? 0;
+  expect([records(), sizeOf("tokens") < 40]).toEqual([600, true]);
+  scenario.time = 11;
+  for (let n = 0; n < 400; n += 1) create(scenario, `u${n}`);
+  expect(records()).toBeLessThan(410);
+  for (let n = 0; n < 400; n += 1) expect(scenario.store.get(`token/u${n}`)).toBeDefined();
   expect(disagreements(scenario.store)).toEqual([]);
 });

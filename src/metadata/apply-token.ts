@@ -1,15 +1,17 @@
 import type { MemberCommand, Refusal } from "./commands.ts";
 import { ACCEPTED, type Decision, refuse } from "./decision.ts";
 import type { Draft } from "./draft.ts";
-import { TOKENS_KEY, tokenKey } from "./keys.ts";
+import { queuedTokenKey, TOKENS_KEY, tokenKey } from "./keys.ts";
 import type { ApplyContext } from "./policy.ts";
 import type { CatalogTime, JoinTokenRecord } from "./records.ts";
-import { TOKEN, TOKENS } from "./rows.ts";
+import { QUEUED_TOKEN, TOKEN, TOKENS } from "./rows.ts";
 
 type Of<T extends MemberCommand["type"]> = Extract<MemberCommand, { type: T }>;
 
-/** From so many records on, the oldest that is good no more makes room for a new one. */
+/** From so many records on, those that are good no more make room for new ones. */
 const TOKENS_KEPT = 256;
+/** So many of the oldest are looked at for each new one: one would not do, since a good one goes to the end of the queue and takes the room of the one that went. */
+const LOOKED_AT = 2;
 
 /**
  * Why a join token lets nobody in; undefined where it does. Only who has proven the secret is told what became of the token.
@@ -34,12 +36,27 @@ export function useToken(draft: Draft, id: string): void {
 export function createToken(draft: Draft, context: ApplyContext, command: Of<"token.create">): Decision {
   const { id, hash, uses, ttlMs } = command;
   if (readToken(draft, id) !== undefined) return refuse("state");
-  const { ids } = draft.read(TOKENS, TOKENS_KEY) ?? { ids: [] };
-  const oldest = ids.length < TOKENS_KEPT ? undefined : ids.slice(0, TOKENS_KEPT).find((one) => isOver(readToken(draft, one), context));
-  if (oldest !== undefined) draft.remove(tokenKey(oldest));
-  draft.write(TOKENS, TOKENS_KEY, { ids: [...ids.filter((one) => one !== oldest), id] });
+  let { first, next } = draft.read(TOKENS, TOKENS_KEY) ?? { first: 0, next: 0 };
+  for (let looked = 0; looked < LOOKED_AT && next - first >= TOKENS_KEPT; looked += 1) {
+    next += moveOldest(draft, context, first, next);
+    first += 1;
+  }
+  draft.write(QUEUED_TOKEN, queuedTokenKey(next), { id });
+  draft.write(TOKENS, TOKENS_KEY, { first, next: next + 1 });
   draft.write(TOKEN, tokenKey(id), { id, hash, usesLeft: uses, expiresAt: context.time + ttlMs });
   return ACCEPTED;
+}
+
+/** Takes the token at `first` out of the queue, for good or to its end. @returns how many places the end takes */
+function moveOldest(draft: Draft, context: ApplyContext, first: number, next: number): number {
+  const id = draft.read(QUEUED_TOKEN, queuedTokenKey(first))?.id ?? "";
+  draft.remove(queuedTokenKey(first));
+  if (isOver(readToken(draft, id), context)) {
+    draft.remove(tokenKey(id));
+    return 0;
+  }
+  draft.write(QUEUED_TOKEN, queuedTokenKey(next), { id });
+  return 1;
 }
 
 function isOver(record: JoinTokenRecord | undefined, { time }: ApplyContext): boolean {

@@ -2,7 +2,7 @@ import type { Digest } from "../core/digest.ts";
 import type { RepositoryName } from "../core/reference.ts";
 import { edgeId } from "./manifest-rows.ts";
 import type { MemoryStore } from "./memory-store.ts";
-import { BLOB, CHILD, LINK, MANIFEST, REPOSITORY, ROSTER, TAG, TOKENS, USAGE } from "./rows.ts";
+import { BLOB, CHILD, LINK, MANIFEST, QUEUED_TOKEN, REPOSITORY, ROSTER, TAG, TOKENS, USAGE } from "./rows.ts";
 
 // For tests: what the counters and indexes must be, worked out anew from the records alone.
 
@@ -140,7 +140,10 @@ function collectStored(rows: Rows, out: Map<string, string>): void {
   const members = under(rows, "member/").map(([id]) => `member/${id}`);
   if (seats.join() !== members.join()) out.set("roster", `${seats} beside ${members}`);
   const listed = rows.get("tokens");
-  const ids = listed === undefined ? [] : [...TOKENS.decode(listed).ids].sort();
+  const { first, next } = listed === undefined ? { first: 0, next: 0 } : TOKENS.decode(listed);
+  const queued = under(rows, "tokens/");
+  if (queued.length !== next - first) out.set("tokens", `${queued.length} places from ${first} to ${next}`);
+  const ids = queued.map(([, value]) => QUEUED_TOKEN.decode(value).id).sort();
   const tokens = under(rows, "token/").map(([id]) => id);
   if (ids.join() !== tokens.join()) out.set("tokens", `${ids} beside ${tokens}`);
 }

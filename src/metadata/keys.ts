@@ -12,7 +12,7 @@ import type { CatalogTime } from "./records.ts";
 //   member/<id>                                 member
 //   peer/<peer id>                              the raft id of a peer, kept after its removal: an identity never comes back
 //   usage/<id>                                  how many copies a member holds, and how many records have no other
-//   tokens, token/<token id>                    ids of the join tokens, in the order in which they were made; join token
+//   tokens, tokens/<place>, token/<token id>    bounds of the queue of join tokens; id of the one at a place; join token
 //   boot/<id>                                   the newest start of a member that the catalog knows
 //   sessions, session/<id>                      ids of the open sessions; session (G8)
 //   outcome/<session>/<slot>                    outcomes kept for retries, of several sequences that follow each other; the slots go round
@@ -52,6 +52,7 @@ function padded(value: number): string {
 export const memberKey = (id: RaftId): string => `${MEMBER_PREFIX}${padded(id)}`;
 export const peerKey = (peerId: PeerId): string => `peer/${peerId}`;
 export const usageKey = (id: RaftId): string => `usage/${padded(id)}`;
+export const queuedTokenKey = (place: number): string => `${TOKENS_KEY}/${padded(place)}`;
 export const tokenKey = (id: string): string => `token/${id}`;
 export const bootKey = (id: RaftId): string => `boot/${padded(id)}`;
 export const sessionKey = (session: number): string => `session/${padded(session)}`;

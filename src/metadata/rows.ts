@@ -115,7 +115,9 @@ export const PEER = row<{ readonly raftId: RaftId }>(["raftId"]);
 export const USAGE = row<Usage>(["copies", "sole"]);
 export const TOKEN = row<JoinTokenRecord>(["id", "hash", "usesLeft", "expiresAt", "revoked"]);
 export const BOOT = row<BootId>(["incarnation", "nonce"]);
-export const TOKENS = row<{ readonly ids: readonly string[] }>(["ids"]);
+/** Where the queue of join tokens begins and ends. */
+export const TOKENS = row<{ readonly first: number; readonly next: number }>(["first", "next"]);
+export const QUEUED_TOKEN = row<{ readonly id: string }>(["id"]);
 export const SESSIONS = row<{ readonly ids: readonly number[] }>(["ids"]);
 
 /** A number of a row that every entry reads or writes: those are not msgpack, which took a seventh of the time of applying. */
