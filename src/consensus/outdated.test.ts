@@ -60,7 +60,8 @@ test("G1: a node put back from a backup is told so though the leader has heard o
     }
     await lead(1);
   });
-  cluster.network.filter = () => true;
+  // As where the leader's heartbeat comes first, so that it asks nobody else.
+  cluster.network.filter = (from, to, message) => !(from === 3 && to === 2 && message.kind !== "seal");
   await cluster.open(3, [1, 2, 3], backup);
   for (let round = 0; outdated().length === 0; round += 1) await write(`round${round}-`);
   expect(outdated()[0]?.message).toContain("older than what it promised");

@@ -89,7 +89,10 @@ export class MemoryCluster {
   /** The node that leads and that the nodes of `among` follow. */
   async leader(among: readonly RaftId[] = [...this.nodes.keys()]): Promise<Driver> {
     let found: Driver | undefined;
+    const failed = this.failures.length;
     await this.until(() => {
+      // One that has ended follows nobody any more: the wait would have no end.
+      if (this.failures.length > failed) throw this.failures[failed];
       found = among.map((id) => this.node(id)).find((node) => node.leads());
       return found !== undefined && among.every((id) => this.node(id).status().leader === found?.self);
     });
