@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import type { MemberFacts } from "../../src/metadata/commands.ts";
 import type { Answer, MemberStatus, Order, Peer, Told } from "./orders.ts";
+import { started } from "./started.ts";
 
 const MEMBER = join(import.meta.dirname, "member.ts");
 
@@ -40,7 +41,7 @@ export class Member {
     const { folder, profile } = this.#options;
     const execArgv = profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profile}`];
     const listen = this.#peer?.addresses.filter((address) => address.includes("127.0.0.1")) ?? ["127.0.0.1:0"];
-    const child = fork(MEMBER, [folder, listen[0] ?? ""], { execArgv, serialization: "advanced" });
+    const child = started(fork(MEMBER, [folder, listen[0] ?? ""], { execArgv, serialization: "advanced" }));
     this.#child = child;
     child.once("exit", () => this.#failAll("the member has ended"));
     await new Promise<void>((resolve, reject) => {

@@ -5,6 +5,7 @@ import { promisify } from "node:util";
 import { freePorts } from "../../test/harness/cluster.ts";
 import { until } from "./cluster.ts";
 import type { Summary } from "./latencies.ts";
+import { started } from "./started.ts";
 
 const execute = promisify(execFile);
 
@@ -28,15 +29,17 @@ export class EtcdCluster {
     const url = (at: number): string => `http://127.0.0.1:${ports[at]}`;
     const initial = names.map((name, at) => `${name}=${url(at + 3)}`).join(",");
     const children = names.map((name, at) =>
-      spawn(
-        "etcd",
-        [
-          ["--name", name, "--data-dir", join(folder, name)],
-          ["--listen-client-urls", url(at), "--advertise-client-urls", url(at)],
-          ["--listen-peer-urls", url(at + 3), "--initial-advertise-peer-urls", url(at + 3)],
-          ["--initial-cluster", initial, "--initial-cluster-state", "new", "--log-level", "error"],
-        ].flat(),
-        { stdio: "ignore" },
+      started(
+        spawn(
+          "etcd",
+          [
+            ["--name", name, "--data-dir", join(folder, name)],
+            ["--listen-client-urls", url(at), "--advertise-client-urls", url(at)],
+            ["--listen-peer-urls", url(at + 3), "--initial-advertise-peer-urls", url(at + 3)],
+            ["--initial-cluster", initial, "--initial-cluster-state", "new", "--log-level", "error"],
+          ].flat(),
+          { stdio: "ignore" },
+        ),
       ),
     );
     const cluster = new EtcdCluster(
@@ -56,7 +59,9 @@ export class EtcdCluster {
       ["-endpoint", leader, "-callers", `${callers}`, "-bytes", `${valueBytes}`],
       ["-warm-up", `${warmUpMs}ms`, "-measured", `${measuredMs}ms`],
     ];
-    const { stdout } = await execute(this.#load, args.flat());
+    const load = execute(this.#load, args.flat());
+    started(load.child);
+    const { stdout } = await load;
     return JSON.parse(stdout) as Summary;
   }
 

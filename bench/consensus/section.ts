@@ -7,6 +7,7 @@ import { syncRate } from "./disk.ts";
 import { EtcdCluster } from "./etcd.ts";
 import { killLeaders } from "./kills.ts";
 import type { Summary } from "./latencies.ts";
+import { endOnSignal } from "./started.ts";
 
 export interface ConsensusOptions {
   readonly measuredMs: number;
@@ -28,6 +29,7 @@ const COMMAND_BYTES = 128;
 export async function consensusRows(options: ConsensusOptions): Promise<Row[]> {
   const folder = await mkdtemp(join(tmpdir(), "roadstead-consensus-"));
   const rows: Row[] = [];
+  const done = endOnSignal(folder);
   const wanted = (section: string): boolean => (options.sections ?? SECTIONS).includes(section);
   try {
     if (wanted("disk")) rows.push(row("write + fdatasync of 128 bytes, one after the other", await syncRate(folder, options.measuredMs)));
@@ -36,6 +38,7 @@ export async function consensusRows(options: ConsensusOptions): Promise<Row[]> {
     if (wanted("kills")) rows.push(...(await kills(join(folder, "kills"), options)));
     return rows;
   } finally {
+    done();
     await rm(folder, { recursive: true, force: true });
   }
 }
