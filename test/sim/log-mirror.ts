@@ -15,6 +15,8 @@ export class LogMirror {
   readonly records = new Map<number, Uint8Array>();
   /** The first index of the value that each of them came in. */
   readonly #firsts = new Map<number, number>();
+  /** The highest index of which there is a record. */
+  #end = 0;
   base = { index: 0, term: 0 };
   lastIndex = 0;
   /** The number of the start that wrote last. */
@@ -45,6 +47,7 @@ export class LogMirror {
   load(rows: Rows): boolean {
     this.records.clear();
     this.#firsts.clear();
+    this.#end = 0;
     const values = [...rows].filter(([key]) => key.startsWith(ENTRY)).sort(([a], [b]) => (a < b ? -1 : 1));
     for (const [key, value] of values) this.#put(parseOrderedIndex(key.slice(1)), value);
     const head = rows.get(META);
@@ -94,6 +97,7 @@ export class LogMirror {
       this.#firsts.set(index, first);
       index += 1;
     }
+    this.#end = index - 1;
   }
 
   #delete(index: number): void {
@@ -102,11 +106,16 @@ export class LogMirror {
   }
 
   #from(first: number): number[] {
-    return [...this.records.keys()].filter((index) => index >= first);
+    const indexes: number[] = [];
+    for (let index = first; index <= this.#end; index += 1) if (this.records.has(index)) indexes.push(index);
+    return indexes;
   }
 
+  /** Those of a value follow each other, but for an end that was replaced. */
   #heldBy(first: number): number[] {
-    return [...this.#firsts].filter(([, of]) => of === first).map(([index]) => index);
+    const indexes: number[] = [];
+    for (let index = first; this.#firsts.get(index) === first; index += 1) indexes.push(index);
+    return indexes;
   }
 
   #take(meta: LogMeta): void {
