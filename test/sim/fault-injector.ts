@@ -47,6 +47,8 @@ export class FaultInjector {
       isolateLeader: cut,
       stall: (action) => network.stall(action),
       zombieLeader: (action) => network.zombieLeader(action),
+      linkBreak: (action) => network.breakLink(action),
+      hunt: (action) => network.hunt(action),
       burst: this.#at((node, { strength }) => {
         this.#cluster.count("burst");
         clients.burst(node, 3 + Math.floor(12 * strength));
@@ -86,6 +88,7 @@ export class FaultInjector {
       node.weather.failing = undefined;
       node.onLogSync = undefined;
       node.onInstall = undefined;
+      node.onLead = undefined;
       node.start();
     }
   }

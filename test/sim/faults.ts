@@ -34,6 +34,8 @@ export const FAULT_KINDS = [
   "removeMember",
   "confChange",
   "transfer",
+  "linkBreak",
+  "hunt",
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
@@ -82,6 +84,8 @@ const MEAN_GAP: Readonly<Record<FaultKind, number>> = {
   removeMember: 14,
   confChange: 3,
   transfer: 4,
+  linkBreak: 4,
+  hunt: 14,
 };
 
 const KIND_RATIO = 0.25;

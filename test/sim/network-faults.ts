@@ -17,6 +17,9 @@ const ASKED_MS = 3;
 /** Long enough for a log to be cut meanwhile. */
 const LONG = 3;
 const READS = 4;
+const HUNTED_MS_MAX = 40;
+const FRIEND_RATIO = 0.8;
+const BREAK_MS_MIN = 20;
 
 /** What a plan does to the network. */
 export class NetworkFaults {
@@ -100,6 +103,62 @@ export class NetworkFaults {
     });
     for (let count = 0; count < READS; count += 1) later(pauseMs * (0.6 + 0.4 * (count / READS)), () => clients.read(leader));
     later(pauseMs + durationMs, () => network.heal());
+  }
+
+  /**
+   * What connects the leader to a peer breaks while entries are on the peer's slow disk, and what says that they are committed is lost: often the
+   * leader's log has been cut behind them by then, and the peer gets a snapshot of what it has.
+   */
+  breakLink({ target, strength, variant }: FaultAction): void {
+    const { cluster, clients, timeoutMs, delayMsMax, later } = this.#options;
+    const { network, nodes, world } = cluster;
+    const leader = cluster.leader();
+    const others = [...nodes.values()].filter((node) => node.running && node !== leader);
+    const peer = others[Math.floor(target * others.length)];
+    if (leader === undefined || peer === undefined) return;
+    cluster.count("linkBreak");
+    if (variant < 0.8) peer.weather.slow(world.now + timeoutMs, timeoutMs * (1 + 3 * strength));
+    if (variant < 0.5) leader.weather.slowWrites(world.now + timeoutMs, timeoutMs * strength);
+    clients.burst(leader, 3 + Math.floor(10 * strength));
+    const arrivedMs = ASKED_MS + delayMsMax * (0.5 + variant);
+    later(arrivedMs, () => network.cut(leader.id, peer.id));
+    later(arrivedMs + BREAK_MS_MIN + timeoutMs * strength * strength, () => {
+      network.heal();
+      network.breakLink(leader.id, peer.id);
+    });
+  }
+
+  /** Whoever comes to lead takes on some work and is cut off from all but a friend: a chain of leaders, each with an end of the log of its own. */
+  hunt({ target, strength, variant, durationMs }: FaultAction): void {
+    const { cluster, clients, timeoutMs, later } = this.#options;
+    const { network, nodes, world } = cluster;
+    const random = world.fork(Math.floor(target * 1e6));
+    cluster.count("hunt");
+    const hunted = (id: number): void => {
+      network.heal();
+      const others = [...nodes.keys()].filter((each) => each !== id);
+      const friend = random.float() < FRIEND_RATIO ? others[Math.floor(random.float() * others.length)] : undefined;
+      for (const other of others) {
+        if (other === friend) continue;
+        network.cut(id, other);
+        network.cut(other, id);
+      }
+    };
+    for (const node of nodes.values()) {
+      node.onLead = () => {
+        clients.burst(node, 1 + Math.floor(8 * random.float()));
+        later(HUNTED_MS_MAX * random.float(), () => hunted(node.id));
+      };
+    }
+    const [slow] = [...nodes.values()].filter((node) => node.running && node !== cluster.leader());
+    const huntMs = 4 * timeoutMs + 3 * durationMs;
+    if (variant < 0.6) slow?.weather.slow(world.now + huntMs, 8 * timeoutMs * strength);
+    const leader = cluster.leader();
+    if (leader !== undefined) hunted(leader.id);
+    later(huntMs, () => {
+      for (const node of nodes.values()) node.onLead = undefined;
+      network.heal();
+    });
   }
 
   cut(action: FaultAction): void {

@@ -12,16 +12,17 @@ interface Case {
 /**
  * Takes away what a violation does not need (delta debugging, Zeller 2002): faults, the steps after it, clients, nodes.
  * @param runsMax how many runs it may take
+ * @param run takes the place of `runSeed`
  * @returns the smallest case that was found, for `runSeed`
  */
-export async function shrink(result: SeedResult, runsMax: number): Promise<SeedOptions> {
+export async function shrink(result: SeedResult, runsMax: number, run = runSeed): Promise<SeedOptions> {
   const { seed, violation } = result;
   let runs = 0;
   const options = (candidate: Case): SeedOptions => ({ seed, ...candidate });
   const violates = async (candidate: Case): Promise<boolean> => {
     runs += 1;
     if (runs > runsMax) return false;
-    const found = (await runSeed(options(candidate))).violation;
+    const found = (await run(options(candidate))).violation;
     return found?.invariant === violation?.invariant;
   };
   let smallest: Case = { plan: result.plan, stormSteps: result.stormSteps, clients: result.settings.clients, nodes: undefined };

@@ -78,6 +78,8 @@ export class SimNode {
   readonly images: DiskImage[] = [];
   /** Called when a sync of its log begins, with its length. */
   onLogSync: ((durationMs: number) => void) | undefined;
+  /** Called when it has become leader. */
+  onLead: (() => void) | undefined;
   /** Called when it begins to install a snapshot. */
   onInstall: (() => void) | undefined;
   readonly #options: SimNodeOptions;
@@ -197,9 +199,11 @@ export class SimNode {
     driver.onConfiguration(() => {
       if (!process.alive || !driver.leads()) return;
       const { term, commitIndex } = driver.status();
-      if (term > led) invariants.witness(this.id).committedBefore = commitIndex;
+      const begins = term > led;
+      if (begins) invariants.witness(this.id).committedBefore = commitIndex;
       led = term;
       invariants.leads(this.id, term);
+      if (begins) this.onLead?.();
     });
     up(this);
   }
