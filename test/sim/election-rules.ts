@@ -75,7 +75,8 @@ export class ElectionRules {
     let index = log.lastIndex;
     while (index > log.base.index && (log.termAt(index) ?? 0) >= term) index -= 1;
     const own = log.termAt(index);
-    if (own === undefined || own < request.lastTerm || (own === request.lastTerm && index <= request.lastIndex)) return;
+    // Its log was cut within this term while the vote waited for the disk: what it ended with before cannot be seen any more.
+    if (own === undefined || own >= term || own < request.lastTerm || (own === request.lastTerm && index <= request.lastIndex)) return;
     const theirs = `${request.lastIndex} of term ${request.lastTerm}`;
     this.#fail(
       "a vote goes to a log that is up to date",

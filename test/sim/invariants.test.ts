@@ -14,8 +14,8 @@ function entry(index: number, term: number, text = "x", type: EntryType = "norma
   return { index, term, type, data: Buffer.from(text) };
 }
 
-function meta(term: number, vote: number, lastIndex: number, commit = 1): Batch[number] {
-  const head = { ...META, hardState: { term, vote, commit }, lastIndex } as unknown as LogMeta;
+function meta(term: number, vote: number, lastIndex: number, commit = 1, base = META.base): Batch[number] {
+  const head = { ...META, base, hardState: { term, vote, commit }, lastIndex } as unknown as LogMeta;
   return { type: "put", key: "m", value: encodeMeta(head) };
 }
 
@@ -85,11 +85,26 @@ test.each<[invariant: string, happen: (invariants: Invariants) => unknown]>([
     "an acknowledged entry stays",
     (all) => [replicated(all), all.sent(2, acknowledge(2, 2, 2)), all.logWritten(2, write([], meta(2, 1, 1)), true)],
   ],
+  [
+    "a vote goes to a log that is up to date",
+    (all) => [all.sent(1, ask(1, 2, 5)), all.logWritten(2, write([entry(2, 4)], meta(5, 1, 2)), true), all.sent(2, vote(2, 1, 5))],
+  ],
   ["one configuration change at a time", (all) => all.logWritten(1, write([change(2), change(3)], meta(2, 1, 3)), true)],
   ["corruption is detected", (all) => [replicated(all), all.logOpened(3, new Map([["m", recordOf(meta(2, 1, 1))]]))()]],
 ])("a breach of %j is seen", (invariant, happen) => {
   expect(judge(happen)).toBe(invariant);
 });
+
+test("a vote that has waited for the disk, while the log was cut within its term, is not judged", () => {
+  const cutAt3 = meta(5, 1, 3, 3, { index: 3, term: 5 });
+  const verdict = judge((all) => [all.sent(1, ask(1, 2, 5)), all.logWritten(2, write([], cutAt3), true), all.sent(2, vote(2, 1, 5))]);
+  expect(verdict).toBeUndefined();
+});
+
+/** A request for a vote by a node that has but the first entry. */
+function ask(from: number, to: number, term: number) {
+  return { type: "vote", from, to, term, lastIndex: 1, lastTerm: 1, transfer: false } as const;
+}
 
 function vote(from: number, to: number, term: number) {
   return { type: "voteReply", from, to, term, rejected: false } as const;
