@@ -46,7 +46,9 @@ export function oneChunk(bytes: Uint8Array): AsyncIterable<Uint8Array> {
 /** Bytes `[start, end)` of a copy on the disk; no byte is handed on before its piece is verified in the state that the file is in. */
 export async function* readBlob(door: ReadDoor, digest: Digest, range: ReadRange, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   signal.throwIfAborted();
-  const { file, sizeBytes } = await openCopy(door, digest);
+  const found = await openCopy(door, digest);
+  if (found === undefined) throw unknownBlob(digest);
+  const { file, sizeBytes } = found;
   if (sizeBytes <= SMALL_SIZE_BYTES) {
     const bytes = await readSmall(door, digest, file, sizeBytes);
     signal.throwIfAborted();
@@ -56,20 +58,23 @@ export async function* readBlob(door: ReadDoor, digest: Digest, range: ReadRange
   yield* readLarge(door, digest, file, { ...range, end: Math.min(range.end, sizeBytes) }, signal);
 }
 
-/** A pin may become the settled blob between the look and the opening: it is looked for again then. @throws OciError BLOB_UNKNOWN */
-async function openCopy(door: ReadDoor, digest: Digest): Promise<{ readonly file: OpenFile; readonly sizeBytes: number }> {
+/** A pin may become the settled blob between the look and the opening: it is looked for again then. @returns undefined where there is no copy */
+export async function openCopy(
+  door: ReadDoor,
+  digest: Digest,
+): Promise<{ readonly file: OpenFile; readonly sizeBytes: number; readonly path: string } | undefined> {
   const gone = new Set<string>();
   for (;;) {
     const found = await door.locate(digest);
-    if (found === undefined) throw unknownBlob(digest);
+    if (found === undefined) return undefined;
     try {
-      return { file: await door.fs.open(found.path, "r"), sizeBytes: found.sizeBytes };
+      return { ...found, file: await door.fs.open(found.path, "r") };
     } catch (error) {
       if (systemCode(error) !== "ENOENT") throw storageFailure(error, "opening a blob");
     }
     if (gone.has(found.path)) {
       door.copies.forget(digest);
-      throw unknownBlob(digest);
+      return undefined;
     }
     gone.add(found.path);
   }

@@ -8,7 +8,7 @@ import { type Random, systemRandom } from "../../core/random.ts";
 import type { BlobFacts, BlobStore, CacheWriter, Expected, Pin, ReadRange } from "../blob-store.ts";
 import { CorruptBlobError } from "../corrupt-blob.ts";
 import { assertExpected } from "../refusals.ts";
-import { oneChunk, readBlob } from "./blob-reader.ts";
+import { oneChunk, openCopy, readBlob } from "./blob-reader.ts";
 import { CacheFile } from "./cache-file.ts";
 import { Copies } from "./copies.ts";
 import { DiskReserve } from "./disk-reserve.ts";
@@ -142,13 +142,12 @@ export class DiskBlobStore implements BlobStore {
   }
 
   async pieces(digest: Digest): Promise<readonly PieceHash[] | undefined> {
-    const found = await this.locate(digest);
+    const found = await openCopy(this, digest);
     if (found === undefined) return undefined;
-    const file = await this.fs.open(found.path, "r");
     try {
-      return await this.copies.pieces(digest, file, found.sizeBytes, new AbortController().signal);
+      return await this.copies.pieces(digest, found.file, found.sizeBytes, new AbortController().signal);
     } finally {
-      await file.close();
+      await found.file.close();
     }
   }
 
@@ -216,24 +215,24 @@ export class DiskBlobStore implements BlobStore {
   }
 
   async pin(digest: Digest, commitId: string): Promise<BlobFacts | undefined> {
-    const found = await this.locate(digest);
-    if (found === undefined) return undefined;
-    try {
-      const file = await this.fs.open(found.path, "r");
+    for (let looks = 0; looks < 2; looks += 1) {
+      const found = await openCopy(this, digest);
+      if (found === undefined) return undefined;
       try {
-        const facts = await this.copies.verifyAll(digest, file, new AbortController().signal);
+        const facts = await this.copies.verifyAll(digest, found.file, new AbortController().signal);
         await this.pinFile(found.path, facts, commitId);
         return facts;
+      } catch (error) {
+        if (systemCode(error) === "ENOENT") continue; // settled meanwhile: it has another name now
+        if (!(error instanceof CorruptBlobError)) throw storageFailure(error, "pinning a blob");
+        this.#log.error({ digest, piece: error.piece }, "a copy that was to be pinned is damaged: quarantined");
+        await this.quarantine(digest, error.message);
+        return undefined;
       } finally {
-        await file.close();
+        await found.file.close();
       }
-    } catch (error) {
-      if (systemCode(error) === "ENOENT") return undefined;
-      if (!(error instanceof CorruptBlobError)) throw storageFailure(error, "pinning a blob");
-      this.#log.error({ digest, piece: error.piece }, "a copy that was to be pinned is damaged: quarantined");
-      await this.quarantine(digest, error.message);
-      return undefined;
     }
+    return undefined;
   }
 
   pins(): readonly Pin[] {

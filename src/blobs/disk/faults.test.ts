@@ -145,6 +145,25 @@ test("G2: a blob that is settled between the look for its pin and the opening is
   }
 });
 
+test("G2: pieces are told, and another pin is made, of a blob that is settled between the look for its pin and the use of it", async () => {
+  for (const when of ["before", "after"] as const) {
+    const { fs, store } = await faultyNode();
+    const bytes = sampleBytes(5_000_000, 8);
+    const expected = expectedOf(bytes);
+    const facts = await store.receive(expected, "c1", bodyOf(bytes), never);
+    const open = fs.open.bind(fs);
+    fs.open = async (path, flags) => {
+      const isPin = path.includes("/pending/");
+      if (isPin && when === "before") await store.settle({ digest: expected.digest, commitId: "c1" }, true);
+      const file = await open(path, flags);
+      if (isPin && when === "after") await store.settle({ digest: expected.digest, commitId: "c1" }, true);
+      return file;
+    };
+    if (when === "before") expect(await store.pieces(expected.digest)).toEqual(facts.pieces);
+    else expect(await store.pin(expected.digest, "c2")).toEqual(facts);
+  }
+});
+
 test("a file system that does not tell its size has no reserve", async () => {
   const { fs, uploads } = await faultyNode();
   fs.spaceLeft = { freeBytes: 0, sizeBytes: 0 };
