@@ -69,21 +69,23 @@ async function three(): Promise<readonly FillableDisk[]> {
 }
 
 /** Node 1 is the only member of the catalog: the others vote. */
+const third = () =>
+  cluster
+    .node(1)
+    .progress()
+    .find(({ raftId }) => raftId === 3);
 const propose = (name: string) => cluster.node(1).propose(tokenCommand(name));
 
 test("G1: a node whose log finds no room stays alive and acknowledges nothing; the others go on, and it has everything once there is room", async () => {
   const [, , disk] = await three();
   await propose("before");
+  // A majority was enough for that: the third may be about to write it.
+  await cluster.until(() => third()?.match === cluster.node(1).lastIndex());
   const held = cluster.node(3).lastIndex();
   disk!.fill();
   for (let count = 0; count < 20; count += 1) await propose(`while-${count}`);
   expect([cluster.failures, cluster.node(3).lastIndex()]).toEqual([[], held]);
-  expect(
-    cluster
-      .node(1)
-      .progress()
-      .find(({ raftId }) => raftId === 3),
-  ).toMatchObject({ match: held, active: true });
+  expect(third()).toMatchObject({ match: held, active: true });
   // With another one down, that makes no majority: what is proposed is not answered, and not lost either.
   await cluster.stop(2);
   let answered = false;
