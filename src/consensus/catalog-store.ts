@@ -1,7 +1,7 @@
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../core/clock.ts";
 import { decode, encode } from "../core/codec.ts";
-import type { ConfState, SnapshotMeta } from "../raft/types.ts";
+import { type ConfState, NO_CONFIGURATION, type SnapshotMeta } from "../raft/types.ts";
 import { type CatalogDatabases, type Database, type DatabaseView, type Operation, orderedIndex, type Storage } from "./database.ts";
 import { ConsensusError, type Fatal } from "./errors.ts";
 import { decodeLink, SealChain } from "./seal-chain.ts";
@@ -37,7 +37,6 @@ interface Meta {
   readonly installed: number;
 }
 
-const EMPTY_CONF: ConfState = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
 const NO_SEAL = new Uint8Array(32);
 
 /** The catalog on a database of its own (DESIGN.md, "Two databases"). One batch carries changes, seal and applied index. */
@@ -307,7 +306,7 @@ async function load(database: Database, options: DurableCatalogOptions): Promise
     for await (const [key] of database.scan({ prefix: "", limit: 1 })) {
       throw corrupt(options, `there is no applied index, but a key ${JSON.stringify(key)}`);
     }
-    const initial = options.initial ?? { index: 0, term: 0, confState: EMPTY_CONF };
+    const initial = options.initial ?? { index: 0, term: 0, confState: NO_CONFIGURATION };
     return { chain: new SealChain(SEAL, sealBytes(options), 0), meta: { ...initial, checkpoint: 0, installed: 0 }, seal: NO_SEAL };
   }
   let meta: Meta;

@@ -43,9 +43,8 @@ export interface CatalogDatabases {
 export interface LogWitness {
   /** The newest number that was written; 0 where there is none, or it cannot be read. */
   read(): Promise<number>;
-  /** In the background; the last one counts. */
+  /** At once, into the kernel's memory. A failure is no error: it lags then. */
   write(sequence: number): void;
-  /** Resolves when the last one is written. */
   close(): Promise<void>;
 }
 

@@ -152,8 +152,9 @@ export class Driver implements Consensus, Membership {
   status(): ConsensusStatus {
     const node = this.#node.status();
     const { cutOff } = this.#contact;
-    const told = { node, cutOff, conf: this.#conf, elections: this.#elections, progress: this.progress(), catalog: this.catalog };
-    return statusOf({ ...this.#options, ...told });
+    const { store, transport } = this.#options;
+    const own = { conf: this.#conf, elections: this.#elections, progress: this.progress(), catalog: this.catalog };
+    return statusOf({ node, store, transport, cutOff, ...own });
   }
 
   onApplied(listener: (applied: Applied) => void): () => void {

@@ -6,6 +6,7 @@ import {
   type HardState,
   isEmptyHardState,
   type Missing,
+  NO_CONFIGURATION,
   type Snapshot,
   type SnapshotMeta,
   type Storage,
@@ -70,8 +71,6 @@ interface Parts {
   readonly records: RecordList;
 }
 
-const EMPTY_CONF: ConfState = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
-
 /** The durable Raft log on a database of its own. What waits while one fsync runs shares the next (group commit). */
 export class DurableRaftLog implements RaftLog, Storage {
   readonly #options: DurableRaftLogOptions;
@@ -86,7 +85,7 @@ export class DurableRaftLog implements RaftLog, Storage {
   #waiting: Waiting[] = [];
   #writing: Promise<void> | undefined;
   #failure: ConsensusError | undefined;
-  #bound = { appliedIndex: 0, confState: EMPTY_CONF };
+  #bound = { appliedIndex: 0, confState: NO_CONFIGURATION };
   #makeSnapshot: () => Snapshot | "unavailable" = () => "unavailable";
 
   /**

@@ -7,13 +7,13 @@ import {
   type Index,
   isEmptyHardState,
   type Missing,
+  NO_CONFIGURATION,
   type Snapshot,
   type Storage,
   type Term,
 } from "./types.ts";
 
-const NO_CONFIG: ConfState = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
-const EMPTY_SNAPSHOT: Snapshot = { meta: { index: 0, term: 0, confState: NO_CONFIG }, data: new Uint8Array(0) };
+const EMPTY_SNAPSHOT: Snapshot = { meta: { index: 0, term: 0, confState: NO_CONFIGURATION }, data: new Uint8Array(0) };
 
 /** Storage in memory, for tests and simulations. */
 export class MemoryStorage implements Storage {
@@ -24,7 +24,7 @@ export class MemoryStorage implements Storage {
   #entries: Entry[] = [];
 
   /** @param confState of a group that starts without a snapshot */
-  constructor(confState: ConfState = NO_CONFIG) {
+  constructor(confState: ConfState = NO_CONFIGURATION) {
     this.#confState = confState;
   }
 

@@ -52,6 +52,9 @@ export interface ConfState {
   readonly autoLeave: boolean;
 }
 
+/** Of a node that knows of nobody. */
+export const NO_CONFIGURATION: ConfState = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
+
 export interface SnapshotMeta {
   /** The last entry that the snapshot covers. */
   readonly index: Index;
