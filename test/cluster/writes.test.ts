@@ -20,7 +20,7 @@ test(`G4: each request of ${PUSHES} pushes goes to another node than the one bef
     await pushImage(next, `g4/app${i % 7}`, `v${i}`, image);
     await pullImage(next(), `g4/app${i % 7}`, `v${i}`, image);
   }
-});
+}, 300_000);
 
 test("G2: a read through any node sees the write or the deletion that was just answered by another", async () => {
   const pick = picker(7);

@@ -143,7 +143,9 @@ class Storm {
     const inbound = new Promise<{ stream: Stream; connection: Connection }>((resolve) => {
       this.#inbound = (stream, connection) => resolve({ stream, connection });
     });
-    const stream = await a.dial(b.self, FLOOD, never);
+    // A connection before it that was reset is not gone from the listener's queue at once.
+    const dial = (): Promise<Stream> => a.dial(b.self, FLOOD, never);
+    const stream = await dial().catch(dial);
     const near = { stream, connection: a.connection(b.self)! };
     const far = await inbound;
     const paused = below(3) === 0;
