@@ -59,7 +59,7 @@ async function measure(root: string, megabytes: number, valueBytes: number): Pro
   const rows = Math.ceil((megabytes * 1e6) / valueBytes);
   await fill(from, rows, valueBytes);
   const longestTurn = watchTurns();
-  const snapshot = from.snapshot();
+  const snapshot = await from.snapshot();
   const staging = await to.stage(snapshot.meta, snapshot.seal);
   for await (const each of new SnapshotReader().read(new SnapshotWriter(snapshot).chunks())) await staging.write(each);
   await staging.finish();

@@ -6,6 +6,7 @@ import { type CatalogDatabases, type Database, type DatabaseView, type Operation
 import { ConsensusError, type Fatal } from "./errors.ts";
 import { decodeLink, SealChain } from "./seal-chain.ts";
 import type { AppliedBatch, AppliedStore, Staging, StoreSnapshot } from "./store.ts";
+import { type Changes, WriteBehind } from "./write-behind.ts";
 
 /** Catalog keys, seals and the meta record never collide: each has a first byte of its own. */
 const CATALOG = "c";
@@ -19,6 +20,10 @@ export interface DurableCatalogOptions {
   readonly fatal: Fatal;
   /** Bytes of values kept in memory for point reads. */
   readonly cacheBytes?: number;
+  /** How long what has applied may wait before it is written, with what has applied meanwhile; 50 ms by default. */
+  readonly writeMs?: number;
+  /** Bytes of changes that may wait for that; 4 MiB by default. */
+  readonly unwrittenBytes?: number;
   /** How long a batch may wait for its fsync; 1,000 ms by default. */
   readonly syncMs?: number;
   /** How many entries may wait for their fsync; 4,096 by default. */
@@ -39,18 +44,24 @@ interface Meta {
 
 const NO_SEAL = new Uint8Array(32);
 
-/** The catalog on a database of its own (DESIGN.md, "Two databases"). One batch carries changes, seal and applied index. */
+/**
+ * The catalog on a database of its own (DESIGN.md, "Two databases"). One batch carries changes, seal and applied index, of many entries where many have applied
+ * since the one before.
+ */
 export class DurableCatalog implements AppliedStore {
   readonly #options: DurableCatalogOptions;
   readonly #databases: CatalogDatabases;
   readonly #cache: LRUCache<string, { value: Uint8Array | undefined }>;
   readonly #syncedListeners = new Set<(index: number) => void>();
   readonly #sealListeners = new Set<(index: number, seal: Uint8Array) => void>();
+  readonly #unwritten: WriteBehind;
   #database: Database;
   #chain: SealChain;
   #meta: Meta;
   #seal: Uint8Array;
   #syncedIndex: number;
+  /** What the database has; `#meta` may be ahead of it. */
+  #writtenIndex: number;
   #dirtyEntries = 0;
   #cancelSync: (() => void) | undefined;
   #syncing: Promise<void> | undefined;
@@ -80,6 +91,13 @@ export class DurableCatalog implements AppliedStore {
     this.#meta = loaded.meta;
     this.#seal = loaded.seal;
     this.#syncedIndex = loaded.meta.index;
+    this.#writtenIndex = loaded.meta.index;
+    this.#unwritten = new WriteBehind({
+      clock: options.clock,
+      delayMs: options.writeMs ?? 50,
+      maxBytes: options.unwrittenBytes ?? 4 * 2 ** 20,
+      write: (changes, sync) => this.#writeState(changes, sync),
+    });
     this.#cache = new LRUCache<string, { value: Uint8Array | undefined }>({
       maxSize: options.cacheBytes ?? 4 * 2 ** 20,
       maxEntrySize: 2 ** 20,
@@ -116,12 +134,14 @@ export class DurableCatalog implements AppliedStore {
   get(key: string): Uint8Array | undefined {
     const cached = this.#cache.get(key);
     if (cached !== undefined) return cached.value;
-    const value = this.#database.get(CATALOG + key);
+    const unwritten = this.#unwritten.get(key);
+    const value = unwritten === undefined ? this.#database.get(CATALOG + key) : unwritten.value;
     this.#cache.set(key, { value });
     return value;
   }
 
   async scan(prefix: string, after: string, limit: number): Promise<readonly (readonly [string, Uint8Array])[]> {
+    await this.#unwritten.written();
     const database = this.#database;
     try {
       return await scanCatalog(database, prefix, after, limit);
@@ -135,32 +155,17 @@ export class DurableCatalog implements AppliedStore {
   async applyBatch(batch: AppliedBatch): Promise<void> {
     const last = batch.entries.at(-1);
     if (last === undefined) return;
+    await this.#unwritten.room();
     let seal = this.#seal;
-    let sizeBytes = 0;
     const seals: (readonly [index: number, seal: Uint8Array])[] = [];
     for (const entry of batch.entries) {
       seal = entry.seal ?? seal;
       seals.push([entry.index, seal]);
     }
-    const operations: Operation[] = [];
-    for (const [key, value] of batch.changes) {
-      operations.push(operation(CATALOG + key, value));
-      sizeBytes += key.length + (value?.byteLength ?? 0);
-    }
-    const links = this.#chain.append(last.index, seal, sizeBytes + 256);
-    const meta: Meta = {
-      index: last.index,
-      term: batch.term,
-      confState: batch.confState ?? this.#meta.confState,
-      checkpoint: this.#chain.checkpoint,
-      installed: this.#meta.installed,
-    };
-    operations.push(operation(META, encode(meta)));
-    for (const link of links) operations.push(operation(link.key, link.value));
-    await this.#write(operations, false);
     for (const [key, value] of batch.changes) if (this.#cache.has(key)) this.#cache.set(key, { value });
-    this.#meta = meta;
+    this.#meta = { ...this.#meta, index: last.index, term: batch.term, confState: batch.confState ?? this.#meta.confState };
     this.#seal = seal;
+    this.#unwritten.add(batch.changes);
     this.#dirtyEntries += batch.entries.length;
     this.#scheduleSync();
     for (const listener of this.#sealListeners) for (const each of seals) listener(...each);
@@ -186,8 +191,8 @@ export class DurableCatalog implements AppliedStore {
     return () => this.#sealListeners.delete(listener);
   }
 
-  /** A consistent read of everything, while applying goes on. Close it. */
-  snapshot(): StoreSnapshot {
+  async snapshot(): Promise<StoreSnapshot> {
+    await this.#unwritten.written();
     const database = this.#database;
     const view = database.snapshot();
     const bytes = view.get(META);
@@ -234,12 +239,16 @@ export class DurableCatalog implements AppliedStore {
   }
 
   async #replace(fresh: Database, { chain, meta, seal }: Required<Loaded>, switched: (() => void) | undefined): Promise<void> {
+    this.#cancelSync?.();
+    this.#cancelSync = undefined;
     while (this.#syncing !== undefined) await this.#syncing;
+    await this.#unwritten.written();
     await this.#databases.commit(fresh, () => {
       this.#database = fresh;
       this.#chain = chain;
       this.#meta = meta;
       this.#seal = seal;
+      this.#writtenIndex = meta.index;
       this.#cache.clear();
       this.#dirtyEntries = 0;
       switched?.();
@@ -252,7 +261,7 @@ export class DurableCatalog implements AppliedStore {
     this.#cancelSync?.();
     this.#cancelSync = undefined;
     this.#dirtyEntries = 0;
-    await this.#write([{ type: "put", key: MARKER, value: encode(index) }], true);
+    await this.#unwritten.flush(true);
     this.#markSynced(index);
     if (this.#meta.index > index) this.#scheduleSync();
   }
@@ -272,6 +281,24 @@ export class DurableCatalog implements AppliedStore {
     if (index <= this.#syncedIndex) return;
     this.#syncedIndex = index;
     for (const listener of this.#syncedListeners) listener(index);
+  }
+
+  /** As of now: `changes` are all that has applied since the batch before. */
+  async #writeState(changes: Changes, sync: boolean): Promise<void> {
+    const { index } = this.#meta;
+    if (index === this.#writtenIndex) return this.#write([{ type: "put", key: MARKER, value: encode(index) }], sync);
+    const operations: Operation[] = [];
+    let sizeBytes = 0;
+    for (const [key, value] of changes) {
+      operations.push(operation(CATALOG + key, value));
+      sizeBytes += key.length + (value?.byteLength ?? 0);
+    }
+    const links = this.#chain.append(index, this.#seal, sizeBytes + 256);
+    const meta: Meta = { ...this.#meta, checkpoint: this.#chain.checkpoint };
+    operations.push(operation(META, encode(meta)));
+    for (const link of links) operations.push(operation(link.key, link.value));
+    await this.#write(operations, sync);
+    this.#writtenIndex = index;
   }
 
   async #write(operations: Operation[], sync: boolean): Promise<void> {

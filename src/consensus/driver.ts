@@ -165,6 +165,11 @@ export class Driver implements Consensus, Membership {
     return this.#options.store.onSynced(listener);
   }
 
+  /** Each entry that applies here, with the seal as of it. */
+  onSeal(listener: (index: number, seal: Uint8Array) => void): () => void {
+    return this.#options.store.onSeal(listener);
+  }
+
   onInstalled(listener: (index: number) => void): () => void {
     return this.#installed.add(listener);
   }

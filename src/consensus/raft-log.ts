@@ -197,7 +197,7 @@ export class DurableRaftLog implements RaftLog, Storage {
     return this.#makeSnapshot();
   }
 
-  /** Resolves when `work` is durable, or at least written where only the commit index changed. */
+  /** Resolves when `work` is durable. A commit index alone only waits to be written with what comes next: a crash may lose it. */
   append(work: LogWork): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise<void>((done, failed) => {
@@ -274,7 +274,11 @@ export class DurableRaftLog implements RaftLog, Storage {
       sync = this.#plan(work, draft, operations) || sync;
       for (const entry of work.entries) sizeBytes += entrySize(entry);
     }
-    // A commit index alone is not synced, and a crash may lose it from the middle: it has no place in the chain.
+    if (!sync && operations.size === 0 && draft.base === base) {
+      this.#meta = { ...before, hardState: draft.hardState };
+      return;
+    }
+    // What is not synced may be lost from the middle in a crash: it has no place in the chain.
     const sequence = sync ? before.sequence + 1 : before.sequence;
     const links = sync ? this.#chain.append(sequence, new Uint8Array(0), sizeBytes + 256) : [];
     draft.sizeBytes = Math.max(0, draft.sizeBytes + sizeBytes);

@@ -64,7 +64,7 @@ export class SnapshotSender {
     const { to } = message;
     let status: "finish" | "failure" = "failure";
     try {
-      await this.#offer(message, this.#hold(to));
+      await this.#offer(message, await this.#hold(to));
       status = "finish";
     } catch (error) {
       if (!isAbortError(error)) this.#options.log.warn({ to, error: String(error) }, "a snapshot did not arrive; it is tried again");
@@ -91,14 +91,14 @@ export class SnapshotSender {
     await transport.sendSnapshot(to, encodeHeader({ kind: "content", message: sent, seal, after }), writer.chunks(after), signal);
   }
 
-  #hold(to: RaftId): Held {
+  async #hold(to: RaftId): Promise<Held> {
     const known = this.#held.get(to);
     known?.cancel?.();
     if (known !== undefined) {
       known.cancel = undefined;
       return known;
     }
-    const snapshot = this.#options.store.snapshot();
+    const snapshot = await this.#options.store.snapshot();
     const held: Held = { snapshot, writer: new SnapshotWriter(snapshot), begun: false, cancel: undefined };
     this.#held.set(to, held);
     return held;

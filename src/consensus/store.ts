@@ -41,7 +41,7 @@ export interface AppliedStore extends CatalogStore {
   /** The applied index at the newest snapshot that was installed here; 0 where none was. */
   readonly installedIndex: number;
   readonly seal: Uint8Array;
-  /** Atomic, not yet durable. One at a time. */
+  /** Atomic: every read sees it from then on. Not yet durable, and after a crash of the process it may have to be applied again. One at a time. */
   applyBatch(batch: AppliedBatch): Promise<void>;
   sync(): Promise<void>;
   onSynced(listener: (index: number) => void): () => void;
@@ -49,7 +49,8 @@ export interface AppliedStore extends CatalogStore {
   onSeal(listener: (index: number, seal: Uint8Array) => void): () => void;
   /** Marks the state, durably, as one that must not be served: it is not opened again. */
   condemn?(reason: string): Promise<void>;
-  snapshot(): StoreSnapshot;
+  /** A consistent read of everything that has applied, while applying goes on. Close it. */
+  snapshot(): Promise<StoreSnapshot>;
   /** Begins to take a snapshot in; what is there stays in use and may go on being applied to. One at a time: end the one before first. */
   stage(meta: SnapshotMeta, seal: Uint8Array): Promise<Staging>;
   close(): Promise<void>;

@@ -6,7 +6,7 @@ import type { ConfState, HardState } from "../../src/raft/types.ts";
 import type { Batch, Rows } from "./disk/volume.ts";
 import { ElectionRules } from "./election-rules.ts";
 import { isConfChangeRecord, LogMirror, sameBytes, termOf } from "./log-mirror.ts";
-import { configurationsOf, isQuorum, type Witness } from "./witness.ts";
+import { configurationsOf, configured, isQuorum, type Witness } from "./witness.ts";
 import { ViolationError, type World } from "./world.ts";
 
 type RaftMessage = Extract<PeerMessage, { kind: "raft" }>["message"];
@@ -164,6 +164,17 @@ export class Invariants {
     if (meta !== undefined) this.#applied(witness, meta, link, true);
   }
 
+  /** An entry has applied in a running node, which its catalog on the disk does not show yet. */
+  entryApplied(id: number, index: number, seal: Uint8Array): void {
+    if (this.#retired.has(id)) return;
+    const witness = this.witness(id);
+    this.#commit(witness, index, witness.log.records.get(index));
+    witness.applied = Math.max(witness.applied, index);
+    const conf = witness.running?.();
+    if (conf !== undefined) configured(witness, conf);
+    this.#checkSeal(witness, index, seal);
+  }
+
   /** What a node says, when it leaves. */
   sent(from: number, message: RaftMessage): void {
     if (this.#retired.has(from)) return;
@@ -289,18 +300,21 @@ export class Invariants {
     const { index, confState } = meta;
     if (inOrder) for (let at = witness.applied + 1; at <= index; at += 1) this.#commit(witness, at, witness.log.records.get(at));
     this.#commitIndex = Math.max(this.#commitIndex, index);
-    witness.applied = index;
-    const known = witness.configurations[0];
-    const text = JSON.stringify(confState);
-    if (known === undefined || JSON.stringify(known) !== text) {
-      witness.configurations = known === undefined ? [confState] : [confState, known];
+    // A running node is ahead of what it writes.
+    if (!inOrder || index >= witness.applied) {
+      witness.applied = index;
+      configured(witness, confState);
     }
+    const text = JSON.stringify(confState);
     const agreed = this.#configurations.get(index);
     if (agreed === undefined) this.#configurations.set(index, text);
     else if (agreed !== text)
       this.#fail("state machine safety", `node ${witness.id} has the configuration ${text} at ${index}, others ${agreed}`);
     const seal = link === undefined ? undefined : decodeLink(link)?.value;
-    if (seal === undefined) return;
+    if (seal !== undefined) this.#checkSeal(witness, index, seal);
+  }
+
+  #checkSeal(witness: Witness, index: number, seal: Uint8Array): void {
     this.#world.hash.add(index * 257 + (seal[0] ?? 0));
     const same = this.#seals.get(index);
     if (same === undefined) this.#seals.set(index, seal);

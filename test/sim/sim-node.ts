@@ -195,6 +195,9 @@ export class SimNode {
       const { role, commitIndex } = driver.status();
       return role === "candidate" ? commitIndex : undefined;
     };
+    driver.onSeal((index, seal) => {
+      if (process.alive) invariants.entryApplied(this.id, index, seal);
+    });
     let led = 0;
     driver.onConfiguration(() => {
       if (!process.alive || !driver.leads()) return;

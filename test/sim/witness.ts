@@ -5,9 +5,9 @@ import type { LogMirror } from "./log-mirror.ts";
 export interface Witness {
   readonly id: number;
   readonly log: LogMirror;
-  /** The index that its catalog has applied. */
+  /** The index that it has applied: in memory while it runs, on its disk when it has opened. */
   applied: number;
-  /** The configurations that its catalog has had last, the newest first. */
+  /** The configurations that it has had last, the newest first. */
   configurations: readonly ConfState[];
   /** The one in force in the running node, which comes before that of the catalog. */
   running: (() => ConfState) | undefined;
@@ -24,6 +24,12 @@ export interface Witness {
 /** The configurations that it may count votes and copies by now. */
 export function configurationsOf({ running, configurations }: Witness): readonly ConfState[] {
   return running === undefined ? configurations : [running(), ...configurations];
+}
+
+export function configured(witness: Witness, conf: ConfState): void {
+  const [known] = witness.configurations;
+  if (known === conf || (known !== undefined && JSON.stringify(known) === JSON.stringify(conf))) return;
+  witness.configurations = known === undefined ? [conf] : [conf, known];
 }
 
 /** Whether `count` says that a majority of each half is there. */

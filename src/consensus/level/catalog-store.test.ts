@@ -39,6 +39,11 @@ const put = (store: DurableCatalog, index: number, changes: Record<string, strin
     term: 1,
     confState,
   });
+/** As a batch of its own in the database: a listing waits until it is there. */
+const putAlone = async (store: DurableCatalog, index: number, changes: Record<string, string>) => {
+  await put(store, index, changes);
+  await store.scan("", "", 1);
+};
 const sealOf = (index: number): Uint8Array => Buffer.alloc(32, index);
 const text = (value: Uint8Array | undefined): string | undefined => (value === undefined ? undefined : Buffer.from(value).toString());
 async function everything(store: { scan: DurableCatalog["scan"] }): Promise<string[]> {
@@ -123,12 +128,28 @@ test("the seal of a batch is that of its last entry that has one, each is told, 
 
 test("a seal that is missing in the middle is refused at open", async () => {
   const store = await open();
-  for (let index = 2; index <= 9; index += 1) await put(store, index, { [`k${index}`]: "v" });
+  for (let index = 2; index <= 9; index += 1) await putAlone(store, index, { [`k${index}`]: "v" });
   await store.close();
   const database = await currentDatabase();
   await database.batch([{ type: "del", key: `s${orderedIndex(5)}` }], { sync: true });
   await database.close();
   await expect(open()).rejects.toMatchObject({ code: "catalogCorrupt" });
+});
+
+test("what has applied since the last write is one batch: rows as the newest left them, and one seal", async () => {
+  const store = await open();
+  for (let index = 2; index <= 9; index += 1) await put(store, index, { same: `${index}`, [`k${index % 2}`]: "v" });
+  await put(store, 10, { k1: undefined });
+  expect([text(store.get("same")), store.get("k1")]).toEqual(["9", undefined]);
+  await store.close();
+  const database = await currentDatabase();
+  const keys: string[] = [];
+  for await (const [key] of database.scan({ prefix: "" })) keys.push(key);
+  await database.close();
+  expect(keys).toEqual(["ck0", "csame", "m", `s${orderedIndex(10)}`]);
+  const again = await open();
+  expect([again.appliedIndex, text(again.get("same"))]).toEqual([10, "9"]);
+  await again.close();
 });
 
 test("an applied index without its seal, and a seal above the applied index, are refused at open", async () => {
@@ -154,7 +175,7 @@ test("an applied index without its seal, and a seal above the applied index, are
 
 test("old seals are pruned, and what is left still opens", async () => {
   const store = await open(2_000);
-  for (let index = 2; index <= 60; index += 1) await put(store, index, { k: "v" });
+  for (let index = 2; index <= 60; index += 1) await putAlone(store, index, { k: "v" });
   await store.close();
   const database = await currentDatabase();
   const seals: string[] = [];
@@ -170,7 +191,7 @@ test("old seals are pruned, and what is left still opens", async () => {
 test("a snapshot reads one state while applying goes on", async () => {
   const store = await open();
   await put(store, 2, { a: "1" });
-  const snapshot = store.snapshot();
+  const snapshot = await store.snapshot();
   await put(store, 3, { a: "2", b: "3" });
   expect([snapshot.meta, await everything(snapshot), text(snapshot.get("a"))]).toEqual([
     { index: 2, term: 1, confState: ONE },
