@@ -21,6 +21,8 @@ interface Held {
   readonly writer: SnapshotWriter;
   /** Some of it has been sent. */
   begun: boolean;
+  /** Its state cannot be read any more, as when the database was opened again. */
+  unreadable: boolean;
   /** Set while no stream runs: it is let go then. */
   cancel: (() => void) | undefined;
 }
@@ -70,7 +72,8 @@ export class SnapshotSender {
       if (!isAbortError(error)) this.#options.log.warn({ to, error: String(error) }, "a snapshot did not arrive; it is tried again");
     }
     this.#sending.delete(to);
-    if (status === "failure" && this.#held.get(to)?.begun === true && !this.#stopping.signal.aborted) this.#letGoLater(to);
+    const held = this.#held.get(to);
+    if (status === "failure" && held?.begun === true && !held.unreadable && !this.#stopping.signal.aborted) this.#letGoLater(to);
     else this.#letGo(to);
     if (!this.#stopping.signal.aborted) this.#options.report(to, status);
   }
@@ -88,7 +91,7 @@ export class SnapshotSender {
     const after = writer.canResume(wanted) ? wanted : "";
     held.begun = true;
     log.info({ to, index: meta.index, resumed: after !== "" }, "sending a snapshot of the catalog");
-    await transport.sendSnapshot(to, encodeHeader({ kind: "content", message: sent, seal, after }), writer.chunks(after), signal);
+    await transport.sendSnapshot(to, encodeHeader({ kind: "content", message: sent, seal, after }), read(held, after), signal);
   }
 
   async #hold(to: RaftId): Promise<Held> {
@@ -99,7 +102,7 @@ export class SnapshotSender {
       return known;
     }
     const snapshot = await this.#options.store.snapshot();
-    const held: Held = { snapshot, writer: new SnapshotWriter(snapshot), begun: false, cancel: undefined };
+    const held: Held = { snapshot, writer: new SnapshotWriter(snapshot), begun: false, unreadable: false, cancel: undefined };
     this.#held.set(to, held);
     return held;
   }
@@ -114,6 +117,16 @@ export class SnapshotSender {
     this.#held.delete(to);
     held?.cancel?.();
     void held?.snapshot.close().catch(() => undefined); // its database may be closed already
+  }
+}
+
+/** A state that fails to be read would fail each stream that goes on from it: the next one is of another state. */
+async function* read(held: Held, after: string): AsyncIterable<Uint8Array> {
+  try {
+    yield* held.writer.chunks(after);
+  } catch (error) {
+    held.unreadable = true;
+    throw error;
   }
 }
 

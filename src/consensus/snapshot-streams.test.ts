@@ -1,0 +1,111 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { expect, test } from "vitest";
+import { silentLog } from "../core/log.ts";
+import { MemoryStore } from "../metadata/memory-store.ts";
+import { SnapshotWriter } from "../metadata/snapshot.ts";
+import type { Change } from "../metadata/view.ts";
+import type { ConfState, SnapshotMessage } from "../raft/types.ts";
+import { ManualClock } from "./manual-clock.ts";
+import { decodeHeader, encodeWanted } from "./snapshot-header.ts";
+import { SnapshotReceiver } from "./snapshot-receiver.ts";
+import { SnapshotSender } from "./snapshot-sender.ts";
+import type { AppliedStore, StoreSnapshot } from "./store.ts";
+import type { Transport } from "./transport.ts";
+
+const CONF: ConfState = { voters: [1, 2], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
+const META = { index: 9, term: 2, confState: CONF };
+const SEAL = new Uint8Array(32);
+const MESSAGE: SnapshotMessage = { type: "snapshot", from: 1, to: 2, term: 2, snapshot: { meta: META, data: new Uint8Array(0) } };
+
+function stateOf(rows: number, valueBytes: number): MemoryStore {
+  return new MemoryStore(
+    Array.from({ length: rows }, (_, at) => [`k/${String(at).padStart(6, "0")}`, Buffer.alloc(valueBytes, at)] as const),
+  );
+}
+
+/** The part of a store that a receiver sees. */
+function staged(write: (rows: readonly Change[]) => void): AppliedStore {
+  const staging = {
+    write: async (rows: readonly Change[]) => write(rows),
+    finish: async () => {},
+    commit: async () => {},
+    discard: async () => {},
+  };
+  return { appliedIndex: 0, stage: async () => staging } as unknown as AppliedStore;
+}
+
+function collector(): () => void {
+  setFlagsFromString("--expose-gc");
+  return runInNewContext("gc");
+}
+
+test("a snapshot is never whole in memory while it is received: what was written of it is let go of", async () => {
+  const collect = collector();
+  const chunks: WeakRef<Uint8Array>[] = [];
+  let written = 0;
+  let mostHeld = 0;
+  const store = staged((rows) => {
+    written += rows.length;
+    if (chunks.length % 50 !== 0) return;
+    collect();
+    mostHeld = Math.max(mostHeld, chunks.filter((chunk) => chunk.deref() !== undefined).length);
+  });
+  async function* sent(): AsyncIterable<Uint8Array> {
+    for await (const chunk of new SnapshotWriter(stateOf(1_000, 60_000)).chunks()) {
+      // A turn of its own each, as from a socket: only between turns are weak references let go of.
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      const copy = new Uint8Array(chunk);
+      chunks.push(new WeakRef(copy));
+      yield copy;
+    }
+  }
+  const receiver = new SnapshotReceiver({ self: 2, store, log: silentLog, wants: () => true, install: async () => {} });
+  await receiver.take(1, { kind: "content", message: MESSAGE, seal: SEAL, after: "" }, sent());
+  expect([written, chunks.length > 400, mostHeld > 0]).toEqual([1_000, true, true]);
+  expect(mostHeld).toBeLessThan(20);
+});
+
+test("a held state that cannot be read any more, as after its database was opened again, is let go of: the next stream is of a fresh one", async () => {
+  const rows = stateOf(100, 20_000);
+  let closed = false;
+  let taken = 0;
+  const arrived: Uint8Array[] = [];
+  const store = {
+    snapshot: async (): Promise<StoreSnapshot> => {
+      taken += 1;
+      const isFirst = taken === 1;
+      return {
+        meta: META,
+        seal: SEAL,
+        get: (key) => rows.get(key),
+        scan: async (prefix, after, limit) => {
+          if (isFirst && closed) throw new Error("Database is not open");
+          return rows.scan(prefix, after, limit);
+        },
+        close: async () => {},
+      };
+    },
+  } as unknown as AppliedStore;
+  const transport = {
+    sendSnapshot: async (_to: number, header: Uint8Array, chunks: AsyncIterable<Uint8Array>) => {
+      if (decodeHeader(header).kind === "offer") return encodeWanted("");
+      for await (const chunk of chunks) {
+        arrived.push(chunk);
+        closed = true;
+      }
+      return new Uint8Array(0);
+    },
+  } as unknown as Transport;
+  let told: (status: string) => void = () => undefined;
+  const sender = new SnapshotSender({ store, transport, clock: new ManualClock(), log: silentLog, report: (_to, status) => told(status) });
+  const send = (): Promise<string> =>
+    new Promise((resolve) => {
+      told = resolve;
+      sender.send(MESSAGE);
+    });
+  expect([await send(), sender.keepFrom]).toEqual(["failure", Number.POSITIVE_INFINITY]);
+  expect([await send(), taken]).toEqual(["finish", 2]);
+  expect(arrived.length).toBeGreaterThan(8);
+  sender.stop();
+});
