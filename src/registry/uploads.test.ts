@@ -36,6 +36,46 @@ test("G4: POST, each PATCH, GET and PUT of an upload go through one node after t
   await expect(b.registry.uploadProgress(ANYONE, REPOSITORY, id, NEVER)).rejects.toMatchObject({ code: "BLOB_UPLOAD_UNKNOWN" });
 });
 
+/** A body whose connection breaks after `text`. */
+async function* cutAfter(text: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(text);
+  throw new Error("the connection broke");
+}
+
+test("G4: a PUT that was cut and is sent again whole, through another node, goes on behind what is held, as often as it takes", async () => {
+  const { nodes, shared } = await start({ nodes: 3 });
+  const [a, b, c] = nodes as [(typeof nodes)[0], (typeof nodes)[0], (typeof nodes)[0]];
+  const { id } = await a.registry.startUpload(ANYONE, REPOSITORY, "sha256", NEVER);
+  await b.registry.appendUpload(ANYONE, { repository: REPOSITORY, id, body: body(Buffer.from("abc")) }, NEVER);
+  const digest = digestOf(Buffer.from("abcdefghi"));
+  const put = { repository: REPOSITORY, id, sizeBytes: 6, digest };
+  const held = async (): Promise<number> => (await c.registry.uploadProgress(ANYONE, REPOSITORY, id, NEVER)).offset;
+  await expect(a.registry.finishUpload(ANYONE, { ...put, body: cutAfter("de") }, NEVER)).rejects.toThrow();
+  expect(await held()).toBe(5);
+  await expect(b.registry.finishUpload(ANYONE, { ...put, body: cutAfter("d") }, NEVER)).rejects.toThrow();
+  expect(await held(), "cut before anything new came").toBe(5);
+  await expect(a.registry.finishUpload(ANYONE, { ...put, body: cutAfter("defg") }, NEVER)).rejects.toThrow();
+  expect(await held()).toBe(7);
+  await c.registry.finishUpload(ANYONE, { ...put, body: body(Buffer.from("d"), Buffer.from("efghi")) }, NEVER);
+  expect(shared.catalog.link(REPOSITORY, digest)).toBeDefined();
+});
+
+test("after a PUT that was cut, one that brings the rest alone is taken as the rest, and one of another digest is not taken for the same", async () => {
+  const { nodes, shared } = await start({ nodes: 2 });
+  const [a, b] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
+  const digest = digestOf(Buffer.from("aaaaaa"));
+  const first = await a.registry.startUpload(ANYONE, REPOSITORY, "sha256", NEVER);
+  const put = { repository: REPOSITORY, id: first.id, digest };
+  await expect(a.registry.finishUpload(ANYONE, { ...put, sizeBytes: 6, body: cutAfter("aa") }, NEVER)).rejects.toThrow();
+  await b.registry.finishUpload(ANYONE, { ...put, sizeBytes: 4, body: body(Buffer.from("aaaa")) }, NEVER);
+  expect(shared.catalog.link(REPOSITORY, digest)).toBeDefined();
+  const second = await a.registry.startUpload(ANYONE, REPOSITORY, "sha256", NEVER);
+  const other = { repository: REPOSITORY, id: second.id, sizeBytes: 6, digest: digestOf(Buffer.from("bbcccccc")) };
+  await expect(a.registry.finishUpload(ANYONE, { ...other, digest, body: cutAfter("bb") }, NEVER)).rejects.toThrow();
+  await b.registry.finishUpload(ANYONE, { ...other, body: body(Buffer.from("cccccc")) }, NEVER);
+  expect(shared.catalog.link(REPOSITORY, other.digest)).toBeDefined();
+});
+
 test("G4: refusals of the owner come back as they were, through another node", async () => {
   const { nodes } = await start({ nodes: 2 });
   const [a, b] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
