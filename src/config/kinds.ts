@@ -117,11 +117,18 @@ export function list<T>(item: Kind<T>): Kind<readonly T[]> {
   };
 }
 
-/** A multiaddr, or `HOST:PORT` as people write it. */
+const MULTIADDR = /^\/(?:ip4|ip6|dns|dns4|dns6)\/([^/]+)\/tcp\/(\d{1,5})(?:\/p2p\/[1-9A-HJ-NP-Za-km-z]+)?$/;
+/** `0.0.0.0`, and `::` in all its spellings. */
+const WILDCARD = /^(?:0+(?:\.0+){3}|[0:]*:[0:]*)$/;
+
+/** A multiaddr, or `HOST:PORT` as people write it, that others can dial. */
 export const peerAddress: Kind<string> = {
-  allowed: "an address such as registry-1.example.com:5100, 10.0.0.1:5100 or /dns4/registry-1/tcp/5100",
+  allowed:
+    "an address that the others can dial, such as registry-1.example.com:5100, 10.0.0.1:5100 or /dns4/registry-1/tcp/5100; no wildcard and no port 0",
   parse(value) {
-    if (/^\/(?:ip4|ip6|dns|dns4|dns6)\/[^/]+\/tcp\/\d{1,5}(?:\/p2p\/[1-9A-HJ-NP-Za-km-z]+)?$/.test(value)) return value;
-    return hostPort.parse(value) === undefined ? undefined : value;
+    const match = MULTIADDR.exec(value);
+    const { host, port } = (match === null ? hostPort.parse(value) : { host: match[1] ?? "", port: Number(match[2]) }) ?? {};
+    if (host === undefined || port === undefined || port < 1 || port > 65_535) return undefined;
+    return WILDCARD.test(host) ? undefined : value;
   },
 };

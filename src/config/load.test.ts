@@ -53,6 +53,23 @@ test("a wrong value names the file, the line, the key and what is allowed", () =
   ]);
 });
 
+test("a wildcard is never announced: p2p.advertise is what others dial", () => {
+  const wildcards = ["0.0.0.0:5100", "[::]:5100", "[0:0:0:0:0:0:0:0]:5100", "/ip4/0.0.0.0/tcp/5100", "/ip6/::/tcp/5100"];
+  for (const address of [...wildcards, "10.0.0.1:0", "/ip4/10.0.0.1/tcp/70000"]) {
+    expect(problemsOf(`p2p:\n  advertise: "10.0.0.1:5100,${address}"\n`), address).toEqual([
+      expect.stringMatching(/^roadstead\.yaml:2: p2p\.advertise is .*; expected an address that the others can dial/),
+    ]);
+  }
+  for (const address of ["10.0.0.0:5100", "[::1]:5100", "[fd00::]:5100", "/dns4/registry-1/tcp/5100", "0.example.com:5100"])
+    expect(problemsOf(`p2p:\n  advertise: "${address}"\n`), address).toEqual([]);
+});
+
+test("a second document in the file is told in the words of the file", () => {
+  expect(problemsOf("http:\n  deadline: 3s\n---\nraft:\n  tick: 1s\n")).toEqual([
+    "roadstead.yaml:3: a second document begins here; expected all settings in one, without a line of ---",
+  ]);
+});
+
 test("an unknown key names the ones that are known there", () => {
   expect(problemsOf("durability:\n  copy: 2\nbogus: 1\n")).toEqual([
     "roadstead.yaml:2: durability.copy is no setting; expected one of copies, acks",

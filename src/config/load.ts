@@ -62,7 +62,13 @@ function readYaml(path: string, found: Map<Key, Found>, problems: string[]): voi
   }
   const lines = new LineCounter();
   const document = parseDocument(source, { lineCounter: lines, prettyErrors: false });
-  for (const error of document.errors) problems.push(`${path}:${lines.linePos(error.pos[0]).line}: not YAML: ${error.message}`);
+  for (const { code, message, pos } of document.errors) {
+    const what =
+      code === "MULTIPLE_DOCS"
+        ? "a second document begins here; expected all settings in one, without a line of ---"
+        : `not YAML: ${message}`;
+    problems.push(`${path}:${lines.linePos(pos[0]).line}: ${what}`);
+  }
   if (document.errors.length > 0 || document.contents === null) return;
   if (isMap(document.contents)) readMap({ path, lines, found, problems }, document.contents, "");
   else problems.push(`${path}:1: expected sections with settings, such as "http:" with "listen: 127.0.0.1:5000" under it`);
