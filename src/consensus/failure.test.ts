@@ -49,7 +49,7 @@ async function fixture(broken: { log?: boolean; store?: boolean }) {
     });
   driver = new Driver({
     self: 1,
-    boot: { incarnation: log.incarnation, nonce: "0".repeat(16), term: log.hardState.term, lastIndex: log.lastIndex() },
+    boot: { ...log.start, term: log.hardState.term, lastIndex: log.lastIndex() },
     log: overriding<RaftLog>(log, "append", () => broken.log === true),
     store: overriding<AppliedStore>(store, "applyBatch", () => broken.store === true),
     transport: new MemoryNetwork({ clock: systemClock, random: seededRandom(1), delayMsMax: 1 }).transport(1),

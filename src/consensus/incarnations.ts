@@ -1,6 +1,6 @@
 import type { RaftId } from "../core/peer.ts";
 import type { Command } from "../metadata/commands.ts";
-import { type BootId, isOutdated } from "../metadata/records.ts";
+import { type BootId, bootFault } from "../metadata/records.ts";
 import { ConsensusError } from "./errors.ts";
 import type { Boot, BootRefusal, PeerMessage } from "./transport.ts";
 
@@ -42,10 +42,9 @@ export class Incarnations {
     const { newest, speaker } = known;
     if (speaker === boot && newest?.incarnation === boot.incarnation) return undefined;
     const { incarnation, nonce } = boot;
-    if (newest !== undefined && isOutdated(boot, newest)) {
-      return { reason: incarnation === newest.incarnation ? "copied" : "passed", incarnation, nonce };
-    }
-    // A number of its own does not say that the disk is whole: a backup of the last run, or a copy of it, counts on like the original.
+    const fault = newest === undefined ? undefined : bootFault(boot, newest);
+    if (fault !== undefined) return { reason: fault, incarnation, nonce };
+    // A number and a history of its own do not say that the disk is whole: a backup of the last run, or a copy of it, goes on like the original.
     if (speaker?.incarnation !== incarnation && isBehind(boot, known)) return { reason: "behind", incarnation, nonce };
     known.newest = boot;
     known.speaker = boot;
@@ -77,7 +76,7 @@ export class Incarnations {
   opened({ raftId, boot }: Extract<Command, { type: "session.open" }>): void {
     if (boot === undefined) return;
     this.#learn(raftId, boot);
-    if (raftId === this.#options.self && isOutdated(this.#options.boot, boot)) this.refusedByCatalog();
+    if (raftId === this.#options.self) this.#compareOwn(boot);
   }
 
   /** The catalog knows another start of this node. */
@@ -86,13 +85,22 @@ export class Incarnations {
     outdated(outdatedError("the catalog holds another start of this node", boot));
   }
 
+  #compareOwn(recorded: BootId): void {
+    if (bootFault(this.#options.boot, recorded) !== undefined) this.refusedByCatalog();
+  }
+
+  /** What the catalog knows is so for everybody: a start that was taken here, and did not follow it, is taken no more. */
   #learn(peer: RaftId, boot: BootId): void {
     const known = this.#of(peer);
-    if (known.newest === undefined || boot.incarnation > known.newest.incarnation) known.newest = boot;
+    const { newest, speaker } = known;
+    const isNewer = newest === undefined || boot.incarnation > newest.incarnation;
+    if (isNewer || (speaker !== undefined && bootFault(speaker, boot) === "forked")) known.newest = boot;
   }
 
   /** A snapshot has replaced the catalog. */
   replaced(): void {
+    const own = this.#options.recorded(this.#options.self);
+    if (own !== undefined) this.#compareOwn(own);
     for (const peer of this.#known.keys()) {
       const boot = this.#options.recorded(peer);
       if (boot !== undefined) this.#learn(peer, boot);
@@ -116,6 +124,7 @@ function isBehind(boot: Boot, known: Known): boolean {
 const REASONS: Readonly<Record<BootRefusal["reason"], string>> = {
   passed: "a later start of the node is known",
   copied: "another process has started from a copy of the disk",
+  forked: "the disk knows nothing of an earlier start of the node",
   behind: "the disk lacks what the node has acknowledged",
 };
 

@@ -1,9 +1,10 @@
-import type { Entry } from "../raft/types.ts";
+import type { Start } from "../metadata/records.ts";
+import type { ConfState, Entry } from "../raft/types.ts";
 import type { LogWitness, Storage } from "./database.ts";
 import { type DatabaseView, parseOrderedIndex } from "./database.ts";
 import type { EntryTail } from "./entry-tail.ts";
 import { ConsensusError, logCorrupt } from "./errors.ts";
-import { decodeEntries, decodeMeta, ENTRY_PREFIX, type LogMeta, type LogOwner, META_KEY } from "./log-record.ts";
+import { decodeEntries, decodeMeta, ENTRY_PREFIX, type LogMeta, type LogOwner, META_KEY, nextStart, STARTS_KEY } from "./log-record.ts";
 import type { RecordList } from "./log-records.ts";
 import type { SealChain } from "./seal-chain.ts";
 
@@ -52,6 +53,17 @@ async function load(parts: LogParts): Promise<LogMeta | undefined> {
   return meta;
 }
 
+/**
+ * The start that this is, with what is on the disk of those before it.
+ * @param before the number of the last one
+ * @throws ConsensusError logCorrupt
+ */
+export function loadStart({ place }: Storage, database: DatabaseView, before: number, nonce: string): Start {
+  const start = nextStart(before, database.get(STARTS_KEY), nonce);
+  if (start === undefined) throw logCorrupt(place, "the record of its starts is altered");
+  return start;
+}
+
 async function loadEntries({ storage, database, tail, records }: LogParts, meta: LogMeta): Promise<void> {
   const { place } = storage;
   const { base, lastIndex, hardState } = meta;
@@ -91,4 +103,19 @@ function checkOwner(place: string, found: LogOwner | undefined, wanted: LogOwner
     `The Raft log in ${place} is of node ${found.raftId} of the cluster ${found.clusterId}, but the folder is of node ${wanted.raftId} of the cluster ${wanted.clusterId}: parts of two data folders were mixed. Put back the folder as it was, or replace the node: remove it, and join with an empty folder.`,
     { folder: place, found: found.raftId, wanted: wanted.raftId },
   );
+}
+
+/** What a log that has nothing yet begins with. */
+export function freshMeta(bootstrap: ConfState | undefined): LogMeta {
+  const begun = bootstrap === undefined ? 0 : 1;
+  return {
+    incarnation: 0,
+    hardState: { term: begun, vote: 0, commit: begun },
+    base: { index: begun, term: begun },
+    lastIndex: begun,
+    sizeBytes: 0,
+    sequence: 0,
+    checkpoint: 0,
+    bootConfState: bootstrap,
+  };
 }

@@ -1,6 +1,7 @@
 import { crc32 } from "node:zlib";
 import { decode, encode } from "../core/codec.ts";
 import type { RaftId } from "../core/peer.ts";
+import { STARTS_REMEMBERED, type Start } from "../metadata/records.ts";
 import type { ConfState, Entry, EntryType, HardState } from "../raft/types.ts";
 
 // Entries that were written together and follow each other are one value, under the first one's index: of each the length of its record (4 bytes), then the
@@ -13,6 +14,8 @@ const FLAG_AT = 13;
 /** What the keys of entries begin with; the index of the first follows. */
 export const ENTRY_PREFIX = "e";
 export const META_KEY = "m";
+/** What the disk remembers of the starts: written with each open alone. */
+export const STARTS_KEY = "s";
 const TYPES: readonly EntryType[] = ["normal", "confChange", "confChangeV2"];
 
 export function encodeEntries(entries: readonly Entry[]): Uint8Array {
@@ -106,17 +109,42 @@ export interface LogMeta {
 }
 
 export function encodeMeta(meta: LogMeta): Uint8Array {
-  const body = encode(meta);
+  return withChecksum(encode(meta));
+}
+
+/** Undefined where the record is altered. */
+export function decodeMeta(record: Uint8Array): LogMeta | undefined {
+  return decodeChecked(record) as LogMeta | undefined;
+}
+
+export function encodeStarts({ incarnation, nonce, earlier }: Start): Uint8Array {
+  return withChecksum(encode([incarnation, nonce, ...earlier]));
+}
+
+/**
+ * The start that follows what is on the disk. A log of an older program, or that one has opened since, remembers nothing.
+ * @param record of the start before
+ * @returns undefined where the record is altered
+ */
+export function nextStart(before: number, record: Uint8Array | undefined, nonce: string): Start | undefined {
+  const incarnation = before + 1;
+  if (record === undefined) return { incarnation, nonce, earlier: [] };
+  const fields = decodeChecked(record) as [number, ...string[]] | undefined;
+  if (fields === undefined) return undefined;
+  const [newest, ...nonces] = fields;
+  return { incarnation, nonce, earlier: newest === before ? nonces.slice(0, STARTS_REMEMBERED) : [] };
+}
+
+function withChecksum(body: Uint8Array): Uint8Array {
   const bytes = Buffer.allocUnsafe(4 + body.byteLength);
   bytes.set(body, 4);
   bytes.writeUInt32BE(crc32(body), 0);
   return bytes;
 }
 
-/** Undefined where the record is altered. */
-export function decodeMeta(record: Uint8Array): LogMeta | undefined {
+function decodeChecked(record: Uint8Array): unknown {
   const bytes = bufferOf(record);
   if (bytes.byteLength < 4) return undefined;
   const body = bytes.subarray(4);
-  return bytes.readUInt32BE(0) === crc32(body) ? (decode(body) as LogMeta) : undefined;
+  return bytes.readUInt32BE(0) === crc32(body) ? decode(body) : undefined;
 }

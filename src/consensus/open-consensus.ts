@@ -45,13 +45,13 @@ export async function openConsensus(options: OpenOptions): Promise<Driver> {
   let failed: (error: Error) => void = fatal;
   const fail: Fatal = (error) => failed(error);
   const owner = options.clusterId === undefined ? {} : { owner: { clusterId: options.clusterId, raftId: self } };
-  const log = await DurableRaftLog.open({ storage, fatal: fail, bootstrap: confOf(options.bootstrap), ...owner });
+  const nonce = Buffer.from(options.random.bytes(8)).toString("hex");
+  const log = await DurableRaftLog.open({ storage, fatal: fail, bootstrap: confOf(options.bootstrap), nonce, ...owner });
   const transport = restartable(options.transport);
   let store: DurableCatalog | undefined;
   try {
     store = await openCatalog(options, log, fail);
-    const nonce = Buffer.from(options.random.bytes(8)).toString("hex");
-    const boot = { incarnation: log.incarnation, nonce, term: log.hardState.term, lastIndex: log.lastIndex() };
+    const boot = { ...log.start, term: log.hardState.term, lastIndex: log.lastIndex() };
     await bringUp(options, log, store, transport, boot);
     await reconcile(log, store, storage.place);
     const driver = new Driver({

@@ -13,7 +13,7 @@ function fixture(timing: Partial<Timing> = {}) {
   const state = { leader: true, cutOff: false, index: 10, outdated: 0, version: 1 };
   const proposals = new Proposals({
     self: 1,
-    boot: { incarnation: 4, nonce: "0123456789abcdef" },
+    boot: { incarnation: 4, nonce: "0123456789abcdef", earlier: [] },
     outdated: () => {
       state.outdated += 1;
     },

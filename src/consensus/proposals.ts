@@ -5,7 +5,7 @@ import type { Random } from "../core/random.ts";
 import { isWellFormed } from "../metadata/command-shape.ts";
 import type { Command, Outcome } from "../metadata/commands.ts";
 import { encodeEnvelope } from "../metadata/entry.ts";
-import type { BootId } from "../metadata/records.ts";
+import type { Start } from "../metadata/records.ts";
 import type { AppliedCommand } from "./applier.ts";
 import { cutOffError, sessionError, stoppingError, unansweredError } from "./refusals.ts";
 import { isSessionless } from "./sessionless.ts";
@@ -19,7 +19,7 @@ export interface ProposeOptions {
 
 export interface ProposalsOptions {
   readonly self: RaftId;
-  readonly boot: BootId;
+  readonly boot: Start;
   /** A later start of this node has opened a session, or one from a copy of its disk. */
   readonly outdated: () => void;
   readonly clock: Clock;
@@ -227,8 +227,8 @@ export class Proposals {
 
   #open(): void {
     const { self, boot, outdated } = this.#options;
-    const { incarnation, nonce } = boot;
-    this.propose({ type: "session.open", raftId: self, boot: { incarnation, nonce } })
+    const { incarnation, nonce, earlier } = boot;
+    this.propose({ type: "session.open", raftId: self, boot: { incarnation, nonce, earlier } })
       .then(
         ({ value, refused }) => {
           if (refused === "incarnation") outdated();

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { seededRandom } from "../core/random.ts";
+import { STARTS_REMEMBERED } from "../metadata/records.ts";
 import type { Entry, HardState } from "../raft/types.ts";
 import type { Database, Storage } from "./database.ts";
 import type { ConsensusError } from "./errors.ts";
@@ -153,13 +154,34 @@ function batches(run: Run): void {
     await log.close();
   });
 
-  run("a start is counted before anything else is done, and synced", async (storage, open) => {
-    for (const incarnation of [1, 2, 3]) {
+  run("G1: a start is counted and named before anything else is done, and synced; those before it are remembered", async (storage) => {
+    const nonces: string[] = [];
+    for (let incarnation = 1; incarnation <= STARTS_REMEMBERED + 3; incarnation += 1) {
       const before = storage.syncs;
-      const log = await open();
-      expect([log.incarnation, storage.syncs - before]).toEqual([incarnation, 1]);
+      const nonce = String(incarnation).padStart(16, "0");
+      const log = await DurableRaftLog.open({ storage, fatal: () => undefined, bootstrap: SOLE_VOTER, nonce });
+      expect([log.start, storage.syncs - before]).toEqual([{ incarnation, nonce, earlier: nonces.slice(0, STARTS_REMEMBERED) }, 1]);
+      await log.append(work({ entries: [entry(incarnation + 1, 1)] }));
       await log.close();
+      nonces.unshift(nonce);
     }
+  });
+
+  run("a log of an older program, or that one has opened since, remembers no starts", async (storage, open) => {
+    const earlier = async (): Promise<number> => {
+      const log = await open();
+      await log.close();
+      return log.start.earlier.length;
+    };
+    expect([await earlier(), await earlier()]).toEqual([0, 1]);
+    const database = await storage.openLog(new Uint8Array(0));
+    const old = database.get("s")!;
+    await database.close();
+    await earlier();
+    const again = await storage.openLog(new Uint8Array(0));
+    await again.batch([{ type: "put", key: "s", value: old }], { sync: true });
+    await again.close();
+    expect([await earlier(), await earlier()]).toEqual([0, 1]);
   });
 }
 
@@ -188,6 +210,7 @@ function refusals(run: Run): void {
   const tampered: readonly (readonly [string, string, (database: Database) => Promise<void>])[] = [
     ["an altered entry", "is altered", (database) => alter(database, "e0000000000000005")],
     ["an altered head record", "the head record is altered", (database) => alter(database, "m")],
+    ["an altered record of its starts", "the record of its starts is altered", (database) => alter(database, "s")],
     ["a missing entry", "entry 5 is missing", (database) => database.batch([{ type: "del", key: "e0000000000000005" }], { sync: true })],
     ["a missing last entry", "it ends at 8", (database) => database.batch([{ type: "del", key: "e0000000000000009" }], { sync: true })],
     ["a missing batch", "a batch was lost", (database) => database.batch([{ type: "del", key: "j0000000000000002" }], { sync: true })],

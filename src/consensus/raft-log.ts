@@ -1,3 +1,4 @@
+import type { Start } from "../metadata/records.ts";
 import { RaftError } from "../raft/errors.ts";
 import {
   type ConfState,
@@ -14,8 +15,18 @@ import {
 import { type Database, type LogWitness, type Operation, orderedIndex, type Storage as StoragePort } from "./database.ts";
 import { EntryTail } from "./entry-tail.ts";
 import { ConsensusError, type Fatal } from "./errors.ts";
-import { loadLog } from "./load-log.ts";
-import { decodeEntries, ENTRY_PREFIX, encodeEntries, encodeMeta, type LogMeta, type LogOwner, META_KEY } from "./log-record.ts";
+import { freshMeta, loadLog, loadStart } from "./load-log.ts";
+import {
+  decodeEntries,
+  ENTRY_PREFIX,
+  encodeEntries,
+  encodeMeta,
+  encodeStarts,
+  type LogMeta,
+  type LogOwner,
+  META_KEY,
+  STARTS_KEY,
+} from "./log-record.ts";
 import { type RecordDraft, RecordList } from "./log-records.ts";
 import { isNoSpace } from "./patient-writer.ts";
 import { SealChain } from "./seal-chain.ts";
@@ -24,6 +35,7 @@ import type { LogWork, RaftLog } from "./store.ts";
 const LINK = "j";
 /** How the key of a batch's link begins in LevelDB's own log: a put, 17 bytes long. */
 const LINK_MARKER = Buffer.from(`\x01\x11${LINK}000`, "latin1");
+const UNNAMED = "0".repeat(16);
 const DELETE_MAX = 4096;
 const BATCH_BYTES = 8 * 2 ** 20;
 /** From here on a record takes no further entries. */
@@ -36,6 +48,8 @@ export interface DurableRaftLogOptions {
   readonly bootstrap: ConfState | undefined;
   /** Whose log it is to be: one that is another's is refused. */
   readonly owner?: LogOwner;
+  /** Names this start: 16 hex digits, drawn at random wherever it speaks to others. */
+  readonly nonce?: string;
   /** Bytes of the newest entries kept in memory; 8 MiB by default. */
   readonly tailBytes?: number;
   /** Bytes of batches that LevelDB may not have moved into its tables yet; see `SealChain`. */
@@ -69,6 +83,7 @@ interface Parts {
   readonly chain: SealChain;
   readonly tail: EntryTail;
   readonly records: RecordList;
+  readonly start: Start;
 }
 
 /** The durable Raft log on a database of its own. What waits while one fsync runs shares the next (group commit). */
@@ -79,6 +94,7 @@ export class DurableRaftLog implements RaftLog, Storage {
   readonly #chain: SealChain;
   readonly #tail: EntryTail;
   readonly #records: RecordList;
+  readonly start: Start;
   /** The record that was read last: older entries are read one after the other. */
   #decoded: { readonly first: number; readonly entries: readonly Entry[] } | undefined;
   #meta: LogMeta;
@@ -102,13 +118,14 @@ export class DurableRaftLog implements RaftLog, Storage {
       const records = new RecordList();
       const meta = await loadLog({ storage, database, chain, tail, records, witness, owner });
       const before = meta ?? freshMeta(options.bootstrap);
+      const start = loadStart(storage, database, before.incarnation, options.nonce ?? UNNAMED);
       const log = new DurableRaftLog(
         options,
-        { database, witness, chain, tail, records },
-        { ...before, owner: owner ?? before.owner, incarnation: before.incarnation + 1 },
+        { database, witness, chain, tail, records, start },
+        { ...before, owner: owner ?? before.owner, incarnation: start.incarnation },
       );
       // Before this node says anything to anyone.
-      await log.append({ hardState: undefined, snapshot: undefined, entries: [], sync: true });
+      await log.append({ hardState: undefined, snapshot: undefined, entries: [], start, sync: true });
       return log;
     } catch (error) {
       await witness?.close();
@@ -124,6 +141,7 @@ export class DurableRaftLog implements RaftLog, Storage {
     this.#chain = parts.chain;
     this.#tail = parts.tail;
     this.#records = parts.records;
+    this.start = parts.start;
     this.#meta = meta;
   }
 
@@ -140,10 +158,6 @@ export class DurableRaftLog implements RaftLog, Storage {
 
   get hardState(): HardState {
     return this.#meta.hardState;
-  }
-
-  get incarnation(): number {
-    return this.#meta.incarnation;
   }
 
   get sizeBytes(): number {
@@ -303,7 +317,8 @@ export class DurableRaftLog implements RaftLog, Storage {
   /** Adds one work's writes; answers whether it needs a sync. */
   #plan(work: LogWork, draft: Draft, operations: Map<string, Operation>): boolean {
     let sync = work.sync === true || work.entries.length > 0 || work.snapshot !== undefined;
-    const { hardState, snapshot, compactTo } = work;
+    const { hardState, snapshot, compactTo, start } = work;
+    if (start !== undefined) operations.set(STARTS_KEY, put(STARTS_KEY, encodeStarts(start)));
     if (hardState !== undefined) {
       sync ||= hardState.term !== draft.hardState.term || hardState.vote !== draft.hardState.vote;
       draft.hardState = hardState;
@@ -340,10 +355,6 @@ export class DurableRaftLog implements RaftLog, Storage {
   }
 }
 
-function recordKey(first: number): string {
-  return `${ENTRY_PREFIX}${orderedIndex(first)}`;
-}
-
 /** To the newest record of the batch where they follow it, as a record of their own else. */
 function addEntries(draft: Draft, entries: readonly Entry[], operations: Map<string, Operation>): void {
   const [head] = entries;
@@ -374,23 +385,13 @@ function put(key: string, value: Uint8Array): Operation {
   return { type: "put", key, value };
 }
 
+function recordKey(first: number): string {
+  return `${ENTRY_PREFIX}${orderedIndex(first)}`;
+}
+
 function drop(draft: Draft, records: readonly number[], operations: Map<string, Operation>): void {
   for (const first of records) {
     draft.runs.delete(first);
     operations.set(recordKey(first), { type: "del", key: recordKey(first) });
   }
-}
-
-function freshMeta(bootstrap: ConfState | undefined): LogMeta {
-  const begun = bootstrap === undefined ? 0 : 1;
-  return {
-    incarnation: 0,
-    hardState: { term: begun, vote: 0, commit: begun },
-    base: { index: begun, term: begun },
-    lastIndex: begun,
-    sizeBytes: 0,
-    sequence: 0,
-    checkpoint: 0,
-    bootConfState: bootstrap,
-  };
 }

@@ -1,3 +1,4 @@
+import type { Start } from "../metadata/records.ts";
 import type { CatalogStore, Change } from "../metadata/view.ts";
 import type { ConfState, Entry, HardState, Snapshot, SnapshotMeta, Storage } from "../raft/types.ts";
 
@@ -65,6 +66,8 @@ export interface LogWork {
   readonly entries: readonly Entry[];
   /** Entries up to here are forgotten. */
   readonly compactTo?: number;
+  /** Which start this is, and those before it. */
+  readonly start?: Start;
   /** Synced even where nothing in it asks for that. */
   readonly sync?: boolean;
 }
@@ -72,8 +75,8 @@ export interface LogWork {
 /** The durable log. Adapters: `level/raft-log.ts`, `memory-log.ts`. */
 export interface RaftLog extends Storage {
   readonly hardState: HardState;
-  /** How often this log was opened, this time included; on stable storage since. */
-  readonly incarnation: number;
+  /** This opening of the log, by its number, and those before it; on stable storage since. */
+  readonly start: Start;
   readonly base: { readonly index: number; readonly term: number };
   /** The synthetic snapshot that a new cluster begins with. */
   readonly bootstrap: SnapshotMeta | undefined;

@@ -1,5 +1,5 @@
 import type { RaftId } from "../core/peer.ts";
-import type { BootId } from "../metadata/records.ts";
+import type { BootFault, BootId, Start } from "../metadata/records.ts";
 import type { Message } from "../raft/types.ts";
 
 /** What drivers say to each other over the stream between two peers. */
@@ -16,14 +16,14 @@ export type PeerMessage =
   | { readonly kind: "seal"; readonly index: number; readonly seal: Uint8Array };
 
 /** A start of a node, with what was on its disk then. */
-export interface Boot extends BootId {
+export interface Boot extends Start {
   readonly term: number;
   readonly lastIndex: number;
 }
 
 /** Why nothing is taken of a start that a peer has spoken for. It concerns that start alone: a late word of an earlier one harms nobody. */
 export interface BootRefusal extends BootId {
-  readonly reason: "passed" | "copied" | "behind";
+  readonly reason: BootFault | "behind";
 }
 
 export interface TransportHandler {

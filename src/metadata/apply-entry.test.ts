@@ -284,3 +284,20 @@ test("a session is refused to a start of a member that a later one has followed,
   expect(log.send({ type: "session.open", raftId: 1 }).outcome.refused).toBeUndefined();
   expect(open(3, "a").refused).toBe("incarnation");
 });
+
+test("G1: a session is refused to a start whose disk does not remember the newest one that is known, and to one that says nothing of it the number decides", () => {
+  const log = new Log();
+  log.send(INIT);
+  const open = (incarnation: number, digits: string) => {
+    const [nonce = "", ...earlier] = [...digits].map((digit) => digit.repeat(16));
+    return log.send({ type: "session.open", raftId: 1, boot: { incarnation, nonce, earlier } }).outcome.refused;
+  };
+  expect(open(3, "cba")).toBeUndefined();
+  expect(open(4, "dfba")).toBe("incarnation");
+  expect(open(6, "dfeeba")).toBe("incarnation");
+  expect(open(6, "fedcba")).toBeUndefined();
+  // What it remembers does not reach back so far.
+  expect(open(9, "ab")).toBeUndefined();
+  expect(open(10, "f")).toBeUndefined();
+  expect(open(11, "aa")).toBe("incarnation");
+});

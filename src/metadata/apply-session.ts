@@ -6,7 +6,7 @@ import { bootKey, outcomeKey, SESSIONS_KEY, sessionKey } from "./keys.ts";
 import { isMember, readRoster } from "./membership.ts";
 import { OUTCOMES_IN_ROW, outcomeIn, withOutcome } from "./outcome-rows.ts";
 import type { ApplyContext } from "./policy.ts";
-import { type BootId, type CatalogTime, isOutdated } from "./records.ts";
+import { type BootId, bootFault, type CatalogTime } from "./records.ts";
 import { BOOT, SESSION, SESSIONS, type Session } from "./rows.ts";
 import type { View } from "./view.ts";
 
@@ -23,7 +23,7 @@ export function openSession(draft: Draft, context: ApplyContext, command: Extrac
   if (!isMember(readRoster(draft), raftId)) return refuse("unknown");
   if (boot !== undefined) {
     const newest = readBoot(draft, raftId);
-    if (newest !== undefined && isOutdated(boot, newest)) return refuse("incarnation");
+    if (newest !== undefined && bootFault({ ...boot, earlier: boot.earlier ?? [] }, newest) !== undefined) return refuse("incarnation");
     draft.write(BOOT, bootKey(raftId), boot);
   }
   const ids = draft.read(SESSIONS, SESSIONS_KEY)?.ids ?? [];

@@ -2,6 +2,7 @@ import { parseDigest } from "../core/digest.ts";
 import { parsePeerId } from "../core/peer.ts";
 import { parseRepositoryName, parseTag } from "../core/reference.ts";
 import { type Command, RENEWED_LINKS_MAX } from "./commands.ts";
+import { STARTS_REMEMBERED } from "./records.ts";
 
 type Check = (value: unknown) => boolean;
 type Shape = Readonly<Record<string, Check>>;
@@ -76,7 +77,10 @@ const SHAPES: { readonly [T in Command["type"]]: Shape } = {
     durability: optional(fields({ copies: positive, acks: positive })),
   },
   "cluster.raise": { version: positive },
-  "session.open": { raftId: positive, boot: optional(fields({ incarnation: positive, nonce })) },
+  "session.open": {
+    raftId: positive,
+    boot: optional(fields({ incarnation: positive, nonce, earlier: optional(list(nonce, STARTS_REMEMBERED)) })),
+  },
   "clock.tick": {},
   "member.add": { member, token: fields({ id: tokenId, hash: bytes(64) }) },
   "member.update": { raftId: positive, member },

@@ -2,7 +2,7 @@ import type { Digest } from "../core/digest.ts";
 import type { PeerId, RaftId } from "../core/peer.ts";
 import type { PieceHash } from "../core/pieces.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
-import type { BootId, CatalogTime, Durability, Edge } from "./records.ts";
+import type { BootId, CatalogTime, Durability, Edge, Start } from "./records.ts";
 
 /** The highest command schema that this program can propose and apply. */
 export const COMMAND_VERSION = 1;
@@ -29,8 +29,8 @@ export type ClusterCommand =
       readonly durability?: Durability;
     }
   | { readonly type: "cluster.raise"; readonly version: number }
-  /** The outcome's `value` is the session: the index of this entry. Refused `incarnation` where a later start of the member is known. */
-  | { readonly type: "session.open"; readonly raftId: RaftId; readonly boot?: BootId }
+  /** The outcome's `value` is the session: the index of this entry. Refused `incarnation` where a start of the member is known that this one did not follow. */
+  | { readonly type: "session.open"; readonly raftId: RaftId; readonly boot?: BootId & Partial<Start> }
   /** Moves catalog time while nothing else is proposed. */
   | { readonly type: "clock.tick" };
 

@@ -31,9 +31,27 @@ export interface BootId {
   readonly nonce: string;
 }
 
-/** Whether `boot` came before `known`, or stands in its place: a disk that was put back or copied. Both are of one member. */
-export function isOutdated(boot: BootId, known: BootId): boolean {
-  return boot.incarnation < known.incarnation || (boot.incarnation === known.incarnation && boot.nonce !== known.nonce);
+/** A start, and what its disk remembers of those before it. */
+export interface Start extends BootId {
+  /** Their nonces, the newest first and without a gap; at most `STARTS_REMEMBERED`. */
+  readonly earlier: readonly string[];
+}
+
+/** Starts before its own that a disk remembers and tells. */
+export const STARTS_REMEMBERED = 64;
+
+/** What is wrong with a start: a later one is known, another one of its number, or one before it of which its disk knows nothing. */
+export type BootFault = "passed" | "copied" | "forked";
+
+/**
+ * Whether `known`, a start that was, shows that the disk under `start` was put back or copied. Both are of one member. Where what the disk remembers does
+ * not reach back to `known`, nothing can be said.
+ */
+export function bootFault(start: Start, known: BootId): BootFault | undefined {
+  if (start.incarnation < known.incarnation) return "passed";
+  if (start.incarnation === known.incarnation) return start.nonce === known.nonce ? undefined : "copied";
+  const nonce = start.earlier[start.incarnation - known.incarnation - 1];
+  return nonce === undefined || nonce === known.nonce ? undefined : "forked";
 }
 
 export interface Member {

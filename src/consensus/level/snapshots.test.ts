@@ -80,7 +80,7 @@ async function open(id: number, chunk: (count: number) => void = () => undefined
     step: (message) => void steps.push(message),
     installed: () => undefined,
   });
-  const boot = { incarnation: 1, nonce: "0".repeat(16), term: 1, lastIndex: 0 };
+  const boot = { incarnation: 1, nonce: "0".repeat(16), earlier: [], term: 1, lastIndex: 0 };
   await transport.start(
     {
       receive: () => undefined,

@@ -13,7 +13,7 @@ import { clusterHash, encodeHello } from "./hello.ts";
 import { Inbound } from "./inbound.ts";
 import { Libp2pTransport } from "./transport.ts";
 
-const BOOT: Boot = { incarnation: 3, nonce: "ab".repeat(8), term: 1, lastIndex: 2 };
+const BOOT: Boot = { incarnation: 3, nonce: "ab".repeat(8), earlier: [], term: 1, lastIndex: 2 };
 const CLUSTER = clusterHash("test");
 const HELLO = frame(encodeHello({ cluster: CLUSTER, from: 2, to: 1, boot: BOOT }));
 const PING: PeerMessage = { kind: "ping" };

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { decode, encode } from "../../core/codec.ts";
 import type { RaftId } from "../../core/peer.ts";
+import { STARTS_REMEMBERED } from "../../metadata/records.ts";
 import type { Boot, BootRefusal } from "../transport.ts";
 
 /** What stands at the head of each stream. */
@@ -13,7 +14,7 @@ export interface Hello {
 }
 
 const NONCE = /^[0-9a-f]{16}$/;
-const REASONS: readonly BootRefusal["reason"][] = ["passed", "copied", "behind"];
+const REASONS: readonly BootRefusal["reason"][] = ["passed", "copied", "behind", "forked"];
 
 /** Short, so that a stream can begin with it; a mistake among clusters is what it guards against, not malice. */
 export function clusterHash(clusterId: string): string {
@@ -21,20 +22,20 @@ export function clusterHash(clusterId: string): string {
 }
 
 export function encodeHello({ cluster, from, to, boot }: Hello): Uint8Array {
-  return encode([cluster, from, to, boot.incarnation, boot.nonce, boot.term, boot.lastIndex]);
+  return encode([cluster, from, to, boot.incarnation, boot.nonce, boot.term, boot.lastIndex, boot.earlier]);
 }
 
 /** @throws TypeError */
 export function decodeHello(bytes: Uint8Array): Hello {
   const fields = decode(bytes);
   if (!Array.isArray(fields)) throw new TypeError("A stream does not begin with a hello.");
-  const [cluster, from, to, incarnation, nonce, term, lastIndex] = fields as unknown[];
-  if (typeof cluster !== "string" || typeof nonce !== "string" || !NONCE.test(nonce))
-    throw new TypeError("A hello has a name that is none.");
+  // Of an older program there are no earlier starts: then nothing can be said by them.
+  const [cluster, from, to, incarnation, nonce, term, lastIndex, earlier = []] = fields as unknown[];
+  if (typeof cluster !== "string" || !isNonce(nonce) || !isHistory(earlier)) throw new TypeError("A hello has a name that is none.");
   if (!isNatural(from) || !isNatural(to) || !isNatural(incarnation) || !isNatural(term) || !isNatural(lastIndex)) {
     throw new TypeError("A hello has a number that is none.");
   }
-  return { cluster, from, to, boot: { incarnation, nonce, term, lastIndex } };
+  return { cluster, from, to, boot: { incarnation, nonce, earlier, term, lastIndex } };
 }
 
 export function encodeRefusal({ reason, incarnation, nonce }: BootRefusal): Uint8Array {
@@ -48,6 +49,14 @@ export function decodeRefusal(bytes: Uint8Array): BootRefusal {
   const reason = isNatural(at) ? REASONS[at] : undefined;
   if (reason === undefined || !isNatural(incarnation) || typeof nonce !== "string") throw new TypeError("A refusal is none.");
   return { reason, incarnation, nonce };
+}
+
+function isNonce(value: unknown): value is string {
+  return typeof value === "string" && NONCE.test(value);
+}
+
+function isHistory(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.length <= STARTS_REMEMBERED && value.every(isNonce);
 }
 
 function isNatural(value: unknown): value is number {

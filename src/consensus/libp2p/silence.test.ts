@@ -44,7 +44,7 @@ test("a connection over which nothing is answered is given up, and the next mess
   });
   await transport.start(
     { receive: () => undefined, refused() {}, receiveSnapshot: async () => new Uint8Array(0), unreachable() {} },
-    { incarnation: 1, nonce: "0".repeat(16), term: 0, lastIndex: 0 },
+    { incarnation: 1, nonce: "0".repeat(16), earlier: [], term: 0, lastIndex: 0 },
   );
   const say = async (times: number): Promise<void> => {
     for (let at = 0; at < times; at += 1) {

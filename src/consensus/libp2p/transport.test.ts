@@ -84,7 +84,7 @@ class Inbox implements TransportHandler {
   }
 }
 
-const bootOf = (incarnation: number): Boot => ({ incarnation, nonce: "ab".repeat(8), term: 3, lastIndex: 9 });
+const bootOf = (incarnation: number): Boot => ({ incarnation, nonce: "ab".repeat(8), earlier: ["cd".repeat(8)], term: 3, lastIndex: 9 });
 
 async function start(id: RaftId, inbox: TransportHandler, incarnation = 1, clusterId = "test"): Promise<Libp2pTransport> {
   const transport = new Libp2pTransport({

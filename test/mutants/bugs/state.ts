@@ -41,7 +41,7 @@ export const STATE: readonly Bug[] = [
     edits: [
       {
         file: "src/metadata/apply-session.ts",
-        find: 'if (newest !== undefined && isOutdated(boot, newest)) return refuse("incarnation");',
+        find: 'if (newest !== undefined && bootFault({ ...boot, earlier: boot.earlier ?? [] }, newest) !== undefined) return refuse("incarnation");',
         replace: 'if (newest !== undefined && newest.incarnation < 0) return refuse("incarnation");',
       },
     ],

@@ -19,8 +19,8 @@ export const TRANSPORT: readonly Bug[] = [
     edits: [
       {
         file: "src/consensus/incarnations.ts",
-        find: "if (newest !== undefined && isOutdated(boot, newest)) {",
-        replace: "if (newest !== undefined && newest.incarnation === incarnation && isOutdated(boot, newest)) {",
+        find: "const fault = newest === undefined ? undefined : bootFault(boot, newest);",
+        replace: "const fault = newest === undefined || newest.incarnation !== incarnation ? undefined : bootFault(boot, newest);",
       },
     ],
   },
