@@ -7,7 +7,8 @@ export type ConsensusErrorCode =
   | "storage" // a write or fsync failed: the process must end
   | "version" // an entry or snapshot that this program does not know
   | "foreignFolder" // parts of the data folder are of another node or cluster
-  | "transfer"; // a snapshot that did not arrive whole
+  | "transfer" // a snapshot that did not arrive whole
+  | "malformed"; // a peer sent what is no word of the protocol
 
 /** What consensus cannot go on with: code plus facts. Refusals that a client can act on are `OciError`s. */
 export class ConsensusError extends Error {

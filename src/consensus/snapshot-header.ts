@@ -24,15 +24,20 @@ export function encodeHeader(header: SnapshotHeader): Uint8Array {
   return encode([kind, message.from, message.to, message.term, seal, after, ...encodeSnapshot(message.snapshot)]);
 }
 
-/** @throws ConsensusError transfer */
+/** @throws ConsensusError malformed */
 export function decodeHeader(bytes: Uint8Array): SnapshotHeader {
   const fields = decodeFields(bytes);
   const [kind, from, to, term, seal, after, ...rest] = fields;
   if (kind === REQUEST && Number.isSafeInteger(from)) return { kind: "request", atLeast: from as number };
   const good = [from, to, term].every(Number.isSafeInteger) && seal instanceof Uint8Array && typeof after === "string";
   if (!good || (kind !== OFFER && kind !== CONTENT)) throw noHeader();
-  const snapshot = decodeSnapshot(rest);
-  const message: SnapshotMessage = { type: "snapshot", from: from as number, to: to as number, term: term as number, snapshot };
+  const message: SnapshotMessage = {
+    type: "snapshot",
+    from: from as number,
+    to: to as number,
+    term: term as number,
+    snapshot: snapshotOf(rest),
+  };
   const known = { message, seal: new Uint8Array(seal) };
   return kind === OFFER ? { kind: "offer", ...known } : { kind: "content", ...known, after };
 }
@@ -42,10 +47,19 @@ export function encodeWanted(after: string | undefined): Uint8Array {
   return encode(after === undefined ? [] : [after]);
 }
 
+/** @throws ConsensusError malformed */
 export function decodeWanted(bytes: Uint8Array): string | undefined {
   const [after] = decodeFields(bytes);
   if (after !== undefined && typeof after !== "string") throw noHeader();
   return after;
+}
+
+function snapshotOf(fields: readonly unknown[]): SnapshotMessage["snapshot"] {
+  try {
+    return decodeSnapshot(fields);
+  } catch {
+    throw noHeader();
+  }
 }
 
 function decodeFields(bytes: Uint8Array): unknown[] {
@@ -59,5 +73,5 @@ function decodeFields(bytes: Uint8Array): unknown[] {
 }
 
 function noHeader(): ConsensusError {
-  return new ConsensusError("transfer", "The header of a snapshot, or the answer to it, is none.");
+  return new ConsensusError("malformed", "The header of a snapshot, or the answer to it, is none.");
 }

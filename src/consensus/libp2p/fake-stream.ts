@@ -4,6 +4,9 @@ import { FrameCutter } from "./frames.ts";
 /** One end of a stream in memory, whose other end the test plays. For tests. */
 export class FakeStream extends EventTarget {
   status = "open";
+  readStatus = "readable";
+  writeStatus = "writable";
+  readableEnded = false;
   writableNeedsDrain = false;
   aborted: Error | undefined;
   readonly frames: Uint8Array[] = [];
@@ -26,6 +29,17 @@ export class FakeStream extends EventTarget {
   /** The other end says no more. */
   end(): void {
     this.dispatchEvent(new Event("remoteCloseWrite"));
+    this.readableEnded = true;
+    this.dispatchEvent(new Event("end"));
+    this.#closeOnceBothHave();
+  }
+
+  pause(): void {
+    this.readStatus = "paused";
+  }
+
+  resume(): void {
+    this.readStatus = "readable";
   }
 
   abort(error: Error): void {
@@ -35,6 +49,12 @@ export class FakeStream extends EventTarget {
   }
 
   async close(): Promise<void> {
+    this.writeStatus = "closed";
+    this.#closeOnceBothHave();
+  }
+
+  #closeOnceBothHave(): void {
+    if (this.status !== "open" || this.writeStatus === "writable" || !this.readableEnded) return;
     this.status = "closed";
     this.dispatchEvent(new Event("close"));
   }

@@ -1,4 +1,5 @@
 import type { Stream, StreamCloseEvent, StreamMessageEvent } from "@libp2p/interface";
+import { ConsensusError } from "../errors.ts";
 
 /** A frame: its length in 4 bytes, big-endian, then that many bytes. */
 export const PREFIX_BYTES = 4;
@@ -82,13 +83,13 @@ export class FrameStream {
     this.#stream = stream;
     this.#cutter = new FrameCutter(maxBytes);
     stream.addEventListener("message", this.#onMessage);
-    stream.addEventListener("remoteCloseWrite", this.#onEnd);
+    stream.addEventListener("end", this.#onEnd);
     stream.addEventListener("close", this.#onClose);
     stream.addEventListener("drain", this.#onDrain);
-    if (stream.status !== "open") this.#ended = true;
+    if (stream.status !== "open" || stream.readableEnded) this.#ended = true;
   }
 
-  /** The next frame; undefined once the other end has closed its side. @throws what broke the stream */
+  /** The next frame; undefined once the other end has closed its side. @throws what broke the stream; ConsensusError malformed */
   async read(): Promise<Uint8Array | undefined> {
     for (;;) {
       const next = this.#frames.shift();
@@ -160,15 +161,16 @@ export class FrameStream {
           this.#queuedBytes += body.byteLength;
         }
       }
-      this.#pauseIfFull();
     } catch (error) {
-      this.abort(error instanceof Error ? error : new Error(String(error)));
+      this.abort(new ConsensusError("malformed", `A peer sent ${error instanceof Error ? error.message : String(error)}.`, {}, error));
     }
+    this.#pauseIfFull();
     this.#signal();
   };
 
   readonly #onEnd = (): void => {
     this.#ended = true;
+    if (this.#cutter.holds) this.#error ??= new ConsensusError("malformed", "A stream ended within a frame.");
     this.#signal();
   };
 

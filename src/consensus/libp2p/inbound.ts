@@ -39,7 +39,7 @@ export class Inbound {
     this.#options = options;
     this.#cancel = clock.after(HELLO_TIMEOUT_MS, () => this.#malformed("it said nothing"));
     stream.addEventListener("message", (event) => this.#onMessage(event));
-    stream.addEventListener("remoteCloseWrite", () => this.#onEnd());
+    stream.addEventListener("end", () => this.#onEnd());
     stream.addEventListener("close", () => this.#forget());
   }
 

@@ -1,14 +1,15 @@
 import type { Stream, StreamMessageEvent } from "@libp2p/interface";
 import type { Clock } from "../../core/clock.ts";
-import { decode, encode } from "../../core/codec.ts";
+import { decode } from "../../core/codec.ts";
 import type { Log } from "../../core/log.ts";
 import type { PeerId, RaftId } from "../../core/peer.ts";
 import { ConsensusError } from "../errors.ts";
 import type { Boot, PeerMessage, Transport, TransportHandler } from "../transport.ts";
 import { freshCounters, type TransportCounters } from "./counters.ts";
 import { FrameCutter, FrameStream, frame, piecesOf } from "./frames.ts";
-import { clusterHash, decodeHello, decodeRefusal, encodeHello, type Hello } from "./hello.ts";
+import { clusterHash, decodeRefusal, encodeHello } from "./hello.ts";
 import { Inbound } from "./inbound.ts";
+import { CHUNK_BYTES_MAX, takeSnapshotStream } from "./inbound-snapshot.ts";
 import { PeerLink } from "./peer-link.ts";
 
 export const RAFT_PROTOCOL = "/roadstead/raft/1.0.0";
@@ -35,11 +36,9 @@ export interface Libp2pTransportOptions {
 }
 
 const REFUSAL_BYTES_MAX = 256;
-const CHUNK_BYTES_MAX = 2 ** 20;
 /** Raft answers almost everything that is said. Where nothing comes for so long, the connection is dead, and TCP alone would find out in minutes. */
 const SILENCE_MS = 5_000;
 const CHECK_MS = 1_000;
-const CHUNK_TIMEOUT_MS = 20_000;
 
 export class Libp2pTransport implements Transport {
   readonly #options: Libp2pTransportOptions;
@@ -94,12 +93,13 @@ export class Libp2pTransport implements Transport {
       }
       if (!refused) await stream.write(new Uint8Array(0));
       const bytes = await answer;
-      const verdict = bytes === undefined ? "the stream ended without an answer" : decode(bytes);
+      const verdict = bytes === undefined ? "the stream ended without an answer" : verdictOf(bytes);
       if (!(verdict instanceof Uint8Array))
         throw new ConsensusError("transfer", `The snapshot was not installed: ${String(verdict)}.`, { to });
       await stream.close();
       return new Uint8Array(verdict);
     } catch (error) {
+      if (error instanceof ConsensusError && error.code === "malformed") this.counters.malformed += 1;
       stream.abort(error instanceof Error ? error : new Error(String(error)));
       throw error;
     } finally {
@@ -197,36 +197,15 @@ export class Libp2pTransport implements Transport {
     }
   }
 
-  async #acceptSnapshot(raw: Stream, peer: PeerId): Promise<void> {
+  async #acceptSnapshot(stream: Stream, peer: PeerId): Promise<void> {
     const from = this.#options.raftIdOf(peer);
-    const started = this.#started;
-    if (from === undefined || started === undefined) {
-      this.#refuseStranger(raw, from);
+    const handler = this.#started?.handler;
+    if (from === undefined || handler === undefined) {
+      this.#refuseStranger(stream, from);
       return;
     }
-    const stream = new FrameStream(raw, CHUNK_BYTES_MAX);
-    try {
-      const hello = await this.#readHello(stream, from);
-      const header = await stream.read();
-      if (header === undefined) throw new ConsensusError("transfer", "The stream of a snapshot ended before it began.");
-      const answer = await started.handler.receiveSnapshot(from, hello.boot, header, chunksOf(stream, this.#options.clock));
-      await stream.write(encode(answer));
-      await stream.close();
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#options.log.warn({ from, error: reason }, "a snapshot was not installed");
-      await stream.write(encode(reason)).catch(() => undefined);
-      await stream.close();
-    }
-  }
-
-  async #readHello(stream: FrameStream, from: RaftId): Promise<Hello> {
-    const bytes = await stream.read();
-    if (bytes === undefined) throw new ConsensusError("transfer", "The stream of a snapshot ended before it began.");
-    const hello = decodeHello(bytes);
-    if (hello.cluster === this.#cluster && hello.from === from && hello.to === this.#options.self) return hello;
-    this.counters.misdirected += 1;
-    throw new ConsensusError("transfer", "A snapshot was meant for another cluster or node.", { from: hello.from, to: hello.to });
+    const { self, clock, log } = this.#options;
+    await takeSnapshotStream({ stream, from, self, cluster: this.#cluster, handler, counters: this.counters, clock, log });
   }
 
   #check(): void {
@@ -246,14 +225,10 @@ export class Libp2pTransport implements Transport {
   }
 }
 
-async function* chunksOf(stream: FrameStream, clock: Clock): AsyncIterable<Uint8Array> {
-  for (;;) {
-    const cancel = clock.after(CHUNK_TIMEOUT_MS, () =>
-      stream.abort(new ConsensusError("transfer", "The sender of a snapshot fell silent.")),
-    );
-    const chunk = await stream.read().finally(cancel);
-    if (chunk === undefined) throw new ConsensusError("transfer", "The stream of a snapshot ended before the snapshot did.");
-    if (chunk.byteLength === 0) return;
-    yield chunk;
+function verdictOf(answer: Uint8Array): unknown {
+  try {
+    return decode(answer);
+  } catch (error) {
+    throw new ConsensusError("malformed", "The answer to a snapshot is none.", {}, error);
   }
 }
