@@ -17,9 +17,9 @@ export interface Directive {
 
 const SEPARATOR = "----";
 
-/** Parses a file in the format of cockroachdb/datadriven. */
+/** Parses a file in the format of cockroachdb/datadriven. Lines may end as on Windows. */
 export function parseDirectives(text: string): Directive[] {
-  const lines = text.split("\n");
+  const lines = text.split(/\r?\n/);
   if (lines.at(-1) === "") lines.pop();
   const directives: Directive[] = [];
   let at = 0;

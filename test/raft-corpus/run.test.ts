@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -24,9 +24,9 @@ function write(name: string, text: string): string {
   return path;
 }
 
-function run(path: string): { status: number | null; lines: string[] } {
-  const { status, stdout } = spawnSync(process.execPath, [RUN, path], { encoding: "utf8" });
-  return { status, lines: stdout.trimEnd().split("\n") };
+function run(path: string): { status: number | null; lines: string[]; complaint: string } {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [RUN, path], { encoding: "utf8" });
+  return { status, lines: stdout.trimEnd().split("\n"), complaint: stderr };
 }
 
 test("files of all three kinds are known by what is in them, in folders of any name and depth", () => {
@@ -58,7 +58,7 @@ test("a file that fails shows the lines where the answers part, and the others r
   expect(status).toBe(1);
 });
 
-test("a file without an expected answer fails, as does one without a directive, and a folder without files", () => {
+test("a file without an expected answer fails, as does one without a directive", () => {
   const broken = write("broken.txt", "campaign 1\n");
   const empty = write("empty.txt", "# Nothing yet.\n");
   const { status, lines } = run(folder);
@@ -72,10 +72,34 @@ test("a file without an expected answer fails, as does one without a directive, 
     "0 passed, 2 failed",
   ]);
   expect(status).toBe(1);
-  expect(run(join(folder, "absent"))).toEqual({ status: 1, lines: ["0 passed, 0 failed"] });
+});
+
+test("a folder that is not there, or holds no such file, fails and says which it is", () => {
+  write("README.md", "no transcript");
+  for (const [path, why] of [
+    [join(folder, "absent"), "there is no such file or folder"],
+    [folder, "no file whose name ends in .txt lies in it"],
+  ] as const) {
+    const { status, lines, complaint } = run(path);
+    expect([status, lines]).toEqual([1, ["0 passed, 0 failed"]]);
+    expect(complaint).toContain(`${path}: ${why}`);
+  }
+});
+
+test("a directive that no harness knows fails its file and names it", () => {
+  const bad = write("bad.txt", "log-level none\n----\nok\n\nfrobnicate 1\n----\nok\n");
+  const { status, lines } = run(bad);
+  expect([status, lines.slice(0, 2), lines.at(-1)]).toEqual([1, [`FAIL ${bad}: line 5: frobnicate`, "  - ok"], "0 passed, 1 failed"]);
+  expect(lines).toContain("  + unknown command");
+});
+
+test("files whose lines end as on Windows are read like the others", () => {
+  const paths = [write("a.txt", QUORUM), write("b.txt", CONFCHANGE), write("c.txt", INTERACTION)];
+  for (const path of paths) writeFileSync(path, readFileSync(path, "utf8").replaceAll("\n", "\r\n"));
+  expect(run(folder).lines).toEqual([...paths.map((path) => `ok   ${path}`), "3 passed, 0 failed"]);
 });
 
 test("one file can be run by itself", () => {
   const path = write("only.txt", QUORUM);
-  expect(run(path)).toEqual({ status: 0, lines: [`ok   ${path}`, "1 passed, 0 failed"] });
+  expect(run(path)).toEqual({ status: 0, lines: [`ok   ${path}`, "1 passed, 0 failed"], complaint: "" });
 });
