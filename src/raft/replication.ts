@@ -45,8 +45,8 @@ export function handleAppendReply(raft: Raft, reply: AppendReply, progress: Prog
   if (!progress.maybeUpdate(index) && !probed) return;
   advanceState(raft, reply, progress);
   const isPeer = from !== raft.id;
-  // What is at or below the commit index does not move it.
-  if (index > raft.log.committed && raft.maybeCommit()) {
+  // Also where the index is an old one: a leader that was removed counts by another quorum than when it last looked.
+  if (raft.maybeCommit()) {
     releasePostponedReads(raft);
     broadcastAppend(raft);
   } else if (isPeer && progress.canBumpCommit(raft.log.committed)) {
