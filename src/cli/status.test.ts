@@ -2,7 +2,18 @@ import { expect, test } from "vitest";
 import { renderStatus } from "./status.ts";
 import { formatBytes } from "./table.ts";
 
-const NODE = { zone: "", addresses: [], role: "voter", alive: true, appliedIndex: 9, blobs: 2, bytes: 20_000_000, cutOff: false };
+const DISK = { freeBytes: 5 * 2 ** 30 };
+const NODE = {
+  zone: "",
+  addresses: [],
+  role: "voter",
+  alive: true,
+  appliedIndex: 9,
+  blobs: 2,
+  bytes: 20_000_000,
+  cutOff: false,
+  disk: DISK,
+};
 
 test("status is a table with a row a node, `-` for what is not known, and a line for each warning", () => {
   const text = renderStatus({
@@ -22,9 +33,9 @@ test("status is a table with a row a node, `-` for what is not known, and a line
       "leader        a",
       "commit index  9",
       "",
-      "NAME    ROLE     STATE  ZONE    APPLIED  BLOBS  SIZE      HTTP            PEER ID",
-      "a       leader   alive  rack-1  9        2      19.1 MiB  127.0.0.1:5001  P1",
-      "node-2  learner  down   -       -        -      -         127.0.0.1:5002  P2",
+      "NAME    ROLE     STATE  ZONE    APPLIED  BLOBS  SIZE      FREE     HTTP            PEER ID",
+      "a       leader   alive  rack-1  9        2      19.1 MiB  5.0 GiB  127.0.0.1:5001  P1",
+      "node-2  learner  down   -       -        -      -         -        127.0.0.1:5002  P2",
       "",
       "! one copy only",
       "",

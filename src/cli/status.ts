@@ -25,6 +25,7 @@ interface NodeStatus {
   readonly blobs?: number;
   readonly bytes?: number;
   readonly cutOff?: boolean;
+  readonly disk?: { readonly freeBytes: number };
 }
 
 export const STATUS_PATH = "/_roadstead/v1/status";
@@ -55,10 +56,11 @@ export function renderStatus(status: ClusterStatus): string {
     node.appliedIndex === undefined ? "-" : String(node.appliedIndex),
     node.blobs === undefined ? "-" : String(node.blobs),
     node.bytes === undefined ? "-" : formatBytes(node.bytes),
+    node.disk === undefined ? "-" : formatBytes(node.disk.freeBytes),
     node.http,
     node.peerId,
   ]);
-  const table = renderTable([["NAME", "ROLE", "STATE", "ZONE", "APPLIED", "BLOBS", "SIZE", "HTTP", "PEER ID"], ...rows]);
+  const table = renderTable([["NAME", "ROLE", "STATE", "ZONE", "APPLIED", "BLOBS", "SIZE", "FREE", "HTTP", "PEER ID"], ...rows]);
   const notes = [...(status.cutOff ? ["this node is cut off from the majority: what it says may be old"] : []), ...status.warnings];
   return `${head}\n${table}${notes.length === 0 ? "" : `\n${notes.map((note) => `! ${note}\n`).join("")}`}`;
 }

@@ -39,6 +39,15 @@ export interface NodeStatus {
   readonly blobs: number | undefined;
   readonly bytes: number | undefined;
   readonly cutOff: boolean | undefined;
+  readonly disk: NodeDisk | undefined;
+}
+
+export interface NodeDisk {
+  readonly freeBytes: number;
+  /** What blobs leave free for the log; 0 where the file system does not tell its size. */
+  readonly reserveBytes: number;
+  /** `blobs`: no blob is taken; `writes`: no manifest either. */
+  readonly low: "no" | "blobs" | "writes";
 }
 
 const BODY_BYTES_MAX = 64 * 1024;

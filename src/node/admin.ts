@@ -14,7 +14,7 @@ export interface AdminOptions {
   readonly host: Host;
   /** The cluster's public key, SPKI DER. */
   readonly publicKey: Uint8Array;
-  readonly vitals: () => Vitals;
+  readonly vitals: () => Promise<Vitals>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -57,6 +57,7 @@ function nodeStatus(member: Member, isVoter: boolean, vitals: Vitals | undefined
     blobs: vitals?.blobs,
     bytes: vitals?.bytes,
     cutOff: vitals?.cutOff,
+    disk: vitals?.disk,
   };
 }
 
@@ -65,6 +66,7 @@ async function warningsOf({ consensus }: AdminOptions, nodes: readonly NodeStatu
   const voters = nodes.filter((node) => node.role === "voter");
   const aliveVoters = voters.filter((node) => node.alive).length;
   const majority = Math.floor(voters.length / 2) + 1;
+  warnings.push(...nodes.flatMap(({ name, disk }) => diskWarning(name, disk) ?? []));
   if (nodes.length === 1) warnings.push("one copy only: what this node's disk loses is lost; join a second and a third node");
   if (voters.length === 2) warnings.push("two voters: nothing is lost with either, but writes stop while one is down; join a third node");
   if (voters.length > 2 && aliveVoters === majority) warnings.push("no voter to spare: writes stop if one more goes down");
@@ -76,6 +78,17 @@ async function warningsOf({ consensus }: AdminOptions, nodes: readonly NodeStatu
   if ((await consensus.catalog.shortRecords("", 1)).length > 0)
     warnings.push("some blobs have fewer copies than they are to have; repair is at work while nodes can be reached");
   return warnings;
+}
+
+function diskWarning(name: string, disk: NodeStatus["disk"]): string | undefined {
+  switch (disk?.low) {
+    case "blobs":
+      return `the disk of ${name} is full but for what is kept for its log: it takes no blobs (507); free space on it, or add a node`;
+    case "writes":
+      return `the disk of ${name} is so full that its log is at risk: it takes neither blobs nor manifests (507); free space on it at once`;
+    default:
+      return undefined;
+  }
 }
 
 async function createToken(

@@ -40,6 +40,12 @@ async function start(name: string, entry: Entry, clock = systemClock): Promise<R
   return node;
 }
 
+/** A new cluster of which the node listens for its peers at `p2p`. */
+function startAt(p2p: string): Promise<RunningNode> {
+  const flags = { data: join(folder, "elsewhere"), "http.listen": "127.0.0.1:0", "p2p.listen": p2p };
+  return startNode({ config: loadConfig({ flags }), entry: BOOTSTRAP, log: silentLog, fatal: () => undefined });
+}
+
 async function stop(node: RunningNode): Promise<void> {
   running = running.filter((other) => other !== node);
   await node.stop();
@@ -127,6 +133,13 @@ test("a folder in use, an empty folder without a way in, and an open door are re
   const flags = { data: join(folder, "c"), "http.listen": "0.0.0.0:0" };
   const open = startNode({ config: loadConfig({ flags }), entry: BOOTSTRAP, log: silentLog, fatal: () => undefined });
   await expect(open).rejects.toThrow("--insecure-open");
+  await expect(startAt("192.0.2.1:7000")).rejects.toThrow(
+    /^--p2p 192\.0\.2\.1:7000: this machine has no such address \(EADDRNOTAVAIL\); .*--advertise$/,
+  );
+  const taken = running[0]?.p2p[0]?.split("/").at(-1);
+  await expect(startAt(`127.0.0.1:${taken}`)).rejects.toThrow(
+    /^--p2p 127\.0\.0\.1:\d+: another program listens there; stop it, or give another port$/,
+  );
 });
 
 test("G1: a member whose Raft log is gone is refused: it may have forgotten what it acknowledged", async () => {
@@ -148,6 +161,10 @@ test("G2, G4: what is pushed through one node of three is pulled through the oth
     ["c", true],
   ]);
   expect(["a", "b", "c"]).toContain(seen.leader);
+  for (const { name, disk } of seen.nodes) {
+    expect(disk, `${name} tells of its disk`).toMatchObject({ low: expect.stringMatching(/^(?:no|blobs|writes)$/) });
+    expect(disk?.freeBytes).toBeGreaterThan(0);
+  }
 });
 
 test("G1: what was pushed while a member was away is copied to it when it is connected again, before the repair looks by itself", async () => {

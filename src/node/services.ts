@@ -95,10 +95,11 @@ export async function startServices(base: Foundation): Promise<string> {
     assertLogRoom: () => blobs.reserve.assertLogRoom(),
     allowsSparse: (repository) => config["manifests.sparse"].includes(projectOf(repository)),
   });
-  const vitals = (): Vitals => {
+  const vitals = async (): Promise<Vitals> => {
+    const disk = await blobs.reserve.state().catch(() => undefined); // a disk that does not even tell its size: the rest is worth telling
     const { appliedIndex, cutOff } = consensus.status();
     const usage = blobs.usage();
-    return { appliedIndex, blobs: usage.blobs, bytes: usage.sizeBytes, cutOff };
+    return { appliedIndex, blobs: usage.blobs, bytes: usage.sizeBytes, cutOff, disk };
   };
   await serveVitals(host, clock, log, vitals);
   await admitNewcomers(host, clock, log.child({ part: "join" }), { consensus, clusterId: state.clusterId, keys });
@@ -206,7 +207,7 @@ function watchMembership({ config, consensus, host, clock, stack, ...base }: Fou
   stack.defer(consensus.onInstalled(() => host.membershipChanged()));
 }
 
-async function openAdminDoor(base: Foundation, vitals: () => Vitals): Promise<string> {
+async function openAdminDoor(base: Foundation, vitals: () => Promise<Vitals>): Promise<string> {
   const { consensus, host, keys, clock, random, front, data, stack } = base;
   const log = base.log.child({ part: "admin" });
   const admin = createAdmin({ consensus, host, publicKey: publicKeyOf(keys), vitals, clock, random, log });

@@ -190,10 +190,24 @@ async function openHost({ config, clock, log, stack }: Ground, identity: Identit
     stack.defer(() => host.stop());
     return host;
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    const at = formatHostPort(config["p2p.listen"]);
-    if (reason.includes("EADDRINUSE")) throw new NodeError(`--p2p ${at}: another program listens there; stop it, or give another port`);
-    throw new NodeError(`--p2p ${at}: ${reason.split("\n")[0]}`);
+    throw peerListenFailure(error, formatHostPort(config["p2p.listen"]));
+  }
+}
+
+/** libp2p tells the cause in the text of its error alone, below advice that speaks of its own settings. */
+function peerListenFailure(error: unknown, at: string): NodeError {
+  const reason = error instanceof Error ? error.message : String(error);
+  const code = /\bE[A-Z]{4,}\b/.exec(reason)?.[0];
+  switch (code) {
+    case "EADDRINUSE":
+      return new NodeError(`--p2p ${at}: another program listens there; stop it, or give another port`);
+    case "EACCES":
+      return new NodeError(`--p2p ${at}: not allowed (ports below 1024 need a privilege)`);
+    case "EADDRNOTAVAIL":
+    case "ENOTFOUND":
+      return new NodeError(`--p2p ${at}: this machine has no such address (${code}); what the others dial is --advertise`);
+    default:
+      return new NodeError(`--p2p ${at}: ${code ?? reason.split("\n")[0]}`);
   }
 }
 

@@ -1,3 +1,4 @@
+import type { DiskState } from "../blobs/disk/disk-reserve.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import { type PeerId, parsePeerId } from "../core/peer.ts";
@@ -13,6 +14,8 @@ export interface Vitals {
   readonly blobs: number;
   readonly bytes: number;
   readonly cutOff: boolean;
+  /** Undefined where its file system, or a node of an older version, does not tell. */
+  readonly disk: DiskState | undefined;
 }
 
 const ANSWER_SIZE_MAX = 4 * 1024;
@@ -22,12 +25,12 @@ const PATIENCE_MS = 500;
 const WITNESS_PATIENCE_MS = 3 * PATIENCE_MS;
 
 /** Answers members: with this node's vitals, or whether it reaches another member, tried at once. */
-export async function serveVitals(host: Host, clock: Clock, log: Log, vitals: () => Vitals): Promise<void> {
+export async function serveVitals(host: Host, clock: Clock, log: Log, vitals: () => Promise<Vitals>): Promise<void> {
   await host.handle(STATUS_PROTOCOL, async (stream) => {
     const channel = new Channel(stream);
     const { reach } = asFields((await channel.readFrame(ANSWER_SIZE_MAX)) ?? {});
     const peer = typeof reach === "string" ? parsePeerId(reach) : undefined;
-    if (peer === undefined) await channel.writeFrame(vitals());
+    if (peer === undefined) await channel.writeFrame(toFields(await vitals()));
     else await channel.writeFrame({ reached: (await askVitals(host, peer, clock, log)) !== undefined });
     await channel.end(clock);
   });
@@ -38,7 +41,16 @@ export async function askVitals(host: Host, peer: PeerId, clock: Clock, log: Log
   const fields = await ask(host, peer, {}, PATIENCE_MS, clock, log);
   const { appliedIndex, blobs, bytes, cutOff } = fields ?? {};
   if (typeof appliedIndex !== "number" || typeof blobs !== "number" || typeof bytes !== "number") return undefined;
-  return { appliedIndex, blobs, bytes, cutOff: cutOff === true };
+  return { appliedIndex, blobs, bytes, cutOff: cutOff === true, disk: diskOf(fields ?? {}) };
+}
+
+function toFields({ disk, ...vitals }: Vitals): Readonly<Record<string, string | number | boolean>> {
+  return disk === undefined ? vitals : { ...vitals, ...disk };
+}
+
+function diskOf({ freeBytes, reserveBytes, low }: Readonly<Record<string, unknown>>): DiskState | undefined {
+  if (typeof freeBytes !== "number" || typeof reserveBytes !== "number") return undefined;
+  return low === "no" || low === "blobs" || low === "writes" ? { freeBytes, reserveBytes, low } : undefined;
 }
 
 /** Whether `witness` reaches `peer`. @returns undefined where the witness does not answer */

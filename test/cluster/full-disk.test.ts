@@ -119,6 +119,9 @@ test.skipIf(reason !== undefined)(
     const url = (base: string): string => `${base}/v2/full/other/blobs`;
     const pushed = await ask("POST", `${url(second.url)}/uploads/?digest=${digestOf(bytes)}`, { body: bytes });
     expect(pushed.status).toBe(201);
+    expect((await cluster!.status(second)).warnings).toContainEqual(
+      expect.stringMatching(/^the disk of n1 is full but for .*: it takes no blobs/),
+    );
     const image = makeImage(8, 1, 50_000);
     await pushImage(() => second.url, "full/other", "v1", image);
     await pullImage(node.url, "full/other", "v1", image);

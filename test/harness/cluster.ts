@@ -42,6 +42,7 @@ export interface ClusterStatus {
   readonly leader: string | undefined;
   readonly commitIndex: number;
   readonly nodes: readonly NodeStatus[];
+  readonly warnings: readonly string[];
 }
 
 export interface JoinToken {
