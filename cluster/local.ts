@@ -12,11 +12,13 @@ import { takenPorts } from "./ports.ts";
 const P2P_OFFSET = 100;
 /** What a later run has to know. */
 const NOTE = "local.json";
+const NODES_MAX = 9;
+const NODES_DEFAULT = 3;
 const LEADER_TRIES = 50;
 const LEADER_WAIT_MS = 100;
 const USAGE = `npm run cluster -- [options]
 
-  --nodes N       how many nodes (default 3, at most 9)
+  --nodes N       how many nodes (default 3, or as many as there are by now; at most ${NODES_MAX})
   --base-port P   HTTP port of the first; the next ones follow, and ${P2P_OFFSET} above them the nodes speak to each other (default 5001)
   --data DIR      where their data lies (default .roadstead)
   --fresh         forget the data of an earlier run
@@ -34,7 +36,7 @@ class Refusal extends Error {}
 function readOptions(): Options {
   const { values } = parseArgs({
     options: {
-      nodes: { type: "string", default: "3" },
+      nodes: { type: "string" },
       "base-port": { type: "string", default: "5001" },
       data: { type: "string", default: ".roadstead" },
       fresh: { type: "boolean", default: false },
@@ -42,13 +44,28 @@ function readOptions(): Options {
     },
   });
   if (values.help) throw new Refusal(USAGE);
-  const nodes = Number(values.nodes);
+  const known = values.fresh ? 0 : knownNodes(values.data);
+  const nodes = values.nodes === undefined ? Math.max(NODES_DEFAULT, known) : Number(values.nodes);
   const basePort = Number(values["base-port"]);
-  if (!Number.isInteger(nodes) || nodes < 1 || nodes > 9) throw new Refusal(`--nodes ${values.nodes}: expected a number from 1 to 9`);
+  if (!Number.isInteger(nodes) || nodes < 1 || nodes > NODES_MAX) {
+    throw new Refusal(`--nodes ${values.nodes}: expected a number from 1 to ${NODES_MAX}`);
+  }
+  // one that is left out is one that is down: with too many of them nothing can be written, and "ready" would be wrong
+  if (nodes < known) {
+    throw new Refusal(
+      `the cluster in ${values.data} has ${known} nodes: leave --nodes out, give ${known} or more, another --data, or --fresh to forget it`,
+    );
+  }
   if (!Number.isInteger(basePort) || basePort < 1 || basePort + P2P_OFFSET + nodes > 65_535) {
     throw new Refusal(`--base-port ${values["base-port"]}: expected a port from 1 to ${65_535 - P2P_OFFSET - nodes}`);
   }
   return { nodes, basePort, folder: values.data, fresh: values.fresh };
+}
+
+/** Those that an earlier run has made members, up to the last of them. */
+function knownNodes(folder: string): number {
+  const numbers = Array.from({ length: NODES_MAX }, (_, index) => index + 1);
+  return numbers.findLast((number) => existsSync(join(folder, `node-${number}`, "node.json"))) ?? 0;
 }
 
 function plan({ nodes, basePort, folder }: Options): readonly ChildNode[] {
@@ -118,7 +135,7 @@ function summary(nodes: readonly ChildNode[], leader: string | undefined, folder
   return `roadstead: ${nodes.length === 1 ? "one node is" : `a cluster of ${nodes.length} nodes is`} ready; data and logs in ${join(folder, "/")}
 
 ${rows.join("\n")}
-
+${leader === undefined ? "\nNo leader yet: pushes wait until there is one.\n" : ""}
 Try, each through another node:
   docker pull hello-world && docker tag hello-world 127.0.0.1:${port(0)}/hello && docker push 127.0.0.1:${port(0)}/hello
   podman pull --tls-verify=false 127.0.0.1:${port(1)}/hello

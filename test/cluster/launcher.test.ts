@@ -2,13 +2,14 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { takenPorts } from "../../cluster/ports.ts";
 import { pullImage, pushImage } from "../harness/client.ts";
 import { makeImage } from "../harness/image.ts";
 
-const LAUNCHER = join(import.meta.dirname, "../../cluster/local.ts");
+const ROOT = join(import.meta.dirname, "../..");
+const LAUNCHER = join(ROOT, "cluster/local.ts");
 const NODES = 3;
 const P2P_OFFSET = 100;
 const GONE_MS = 20_000;
@@ -53,10 +54,12 @@ interface Launcher {
   stderr: string;
 }
 
-/** Starts it and waits until it has told all it has to tell. */
+/** Starts it as npm does, by a shell, to which npm passes the signals on; waits until it has told all it has to tell. */
 async function launch(): Promise<Launcher> {
-  const args = [LAUNCHER, "--nodes", String(NODES), "--base-port", String(basePort), "--data", folder];
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const { cluster } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8")).scripts;
+  const args = ["-c", `${cluster} "$@"`, "sh", "--base-port", String(basePort), "--data", folder];
+  const env = { ...process.env, PATH: `${dirname(process.execPath)}${delimiter}${process.env.PATH}` };
+  const child = spawn("sh", args, { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
   const launcher: Launcher = { child, ended: once(child, "close"), stdout: "", stderr: "" };
   running = launcher;
   child.stderr.on("data", (text) => (launcher.stderr += text));
@@ -97,14 +100,19 @@ test("the launcher prints addresses, the leader and four lines to try, with no w
   }
 });
 
-test("a second launcher on the same ports is refused, and the first goes on", async () => {
-  const args = [LAUNCHER, "--nodes", "1", "--base-port", String(basePort), "--data", join(folder, "second")];
-  const second = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+/** @returns the one line by which it refuses to start */
+async function refusal(...args: readonly string[]): Promise<string> {
+  const child = spawn(process.execPath, [LAUNCHER, "--base-port", String(basePort), ...args], { stdio: ["ignore", "pipe", "pipe"] });
   let stderr = "";
-  second.stderr.on("data", (text) => (stderr += text));
-  const [code] = await once(second, "close");
+  child.stderr.on("data", (text) => (stderr += text));
+  const [code] = await once(child, "close");
   expect(code).toBe(1);
   expect(stderr.trimEnd().split("\n"), stderr).toHaveLength(1);
+  return stderr;
+}
+
+test("a second launcher on the same ports is refused, and the first goes on", async () => {
+  const stderr = await refusal("--nodes", "1", "--data", join(folder, "second"));
   expect(stderr).toMatch(new RegExp(`${basePort}.* taken: stop what listens there.*--base-port`));
   await pullImage(urlOf(1), "try/app", "v1", image);
 });
@@ -116,6 +124,9 @@ test("SIGINT stops all nodes in order and leaves none; started again they have t
   expect(first.stdout).toMatch(/Stopping \.\.\. all stopped\.\n$/);
   expect(first.stderr).toBe("");
   expect(await takenPorts(portsFrom(basePort)), "a node that is left").toEqual([]);
+  expect(await refusal("--nodes", "1", "--data", folder), "one of three can write nothing").toMatch(
+    / has 3 nodes: leave --nodes out, .*--fresh/,
+  );
 
   const again = await launch();
   expect(again.stderr).toBe("");

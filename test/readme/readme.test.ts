@@ -41,6 +41,14 @@ test("the README marks blocks to be run", () => {
   expect(blocks.map(({ name }) => name)).toEqual(["curl", "hosts", "hosts", "hosts", "hosts"]);
 });
 
+test.each(["README.md", "CONTRIBUTING.md"])(
+  "no command of %s calls node itself: the machine's may be Node 20, npm and npx run Node 24",
+  (page) => {
+    const text = readFileSync(join(ROOT, page), "utf8");
+    expect(text.match(/(?:^|`)[ \t]*node [^\n]*/gm) ?? []).toEqual([]);
+  },
+);
+
 test.skipIf(!hasCurl())(
   "README, five minutes: the lines with curl work, each through another node (skipped where curl is not installed)",
   async () => {
