@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { digestOf } from "../src/core/digest.ts";
 import { noise } from "../test/harness/image.ts";
-import { download, upload } from "./load.ts";
+import { download, quietDisk, upload } from "./load.ts";
 import type { Row } from "./report.ts";
 import type { Bench } from "./setups.ts";
 
@@ -24,6 +24,7 @@ export async function bigSection(bench: Bench): Promise<readonly Row[]> {
       if (setup === bench.follower) bytes[0] = bytes[0]! ^ 0xff; // not the bytes that the leader has just got
       const own = setup === bench.follower ? digestOf(bytes) : digest;
       if (setup === bench.follower) await writeFile(file, bytes);
+      await quietDisk(); // the file itself, and what distribution has left in the page cache
       const rate = rates.get(setup.name)!;
       rate.put.push((await upload(setup.url, "bench/big", file, own, SIZE_BYTES)).megabytesPerSecond);
       rate.get.push((await download(`${setup.url}/v2/bench/big/blobs/${own}`, SIZE_BYTES)).megabytesPerSecond);

@@ -75,6 +75,11 @@ export async function download(url: string, sizeBytes: number): Promise<Transfer
   return { megabytesPerSecond: size / 1e6 / seconds, firstByteMs: first * 1000, seconds };
 }
 
+/** Writes out all that waits for the disk, so that what is measured next does not pay for what came before it. */
+export async function quietDisk(): Promise<void> {
+  await execute("sync");
+}
+
 /** POST, then one PUT with the whole file: how containerd pushes. The rate is that of the PUT. */
 export async function upload(base: string, repository: string, file: string, digest: string, sizeBytes: number): Promise<Transfer> {
   const begun = await fetch(`${base}/v2/${repository}/blobs/uploads/`, { method: "POST" });

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { OCI_MANIFEST } from "../src/core/media-types.ts";
 import { makeImage, writeLayout } from "../test/harness/image.ts";
-import { getRate, headRate, timed } from "./load.ts";
+import { getRate, headRate, quietDisk, timed } from "./load.ts";
 import { median, type Row } from "./report.ts";
 import type { Bench, Setup } from "./setups.ts";
 
@@ -64,6 +64,7 @@ async function oneImage(bench: Bench, setup: Setup, round: number): Promise<{ pu
   const layout = join(bench.folder, `in-${key}`);
   const seed = 100 + round * 10 + [...setup.name].reduce((sum, letter) => sum + letter.charCodeAt(0), 0);
   await writeLayout(layout, "v1", [makeImage(seed, IMAGE_LAYERS, IMAGE_LAYER_BYTES)]);
+  await quietDisk();
   const remote = `docker://${setup.url.replace("http://", "")}/bench/image-${round}:v1`;
   const pushed = await timed("skopeo", ["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false", `oci:${layout}:v1`, remote]);
   const out = join(bench.folder, `out-${key}`);
