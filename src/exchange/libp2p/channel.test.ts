@@ -34,6 +34,25 @@ test("a reader that is slower than the sender all the way stops it, and the stre
   expect(await asking.call(answering.self, {}, body(), never)).toEqual({ sizeBytes: CHUNKS * CHUNK.byteLength });
 });
 
+test("a body comes in blocks, however small the records are that brought it, and what came before it broke off is given first", async () => {
+  loopback = new Loopback();
+  const [asking, answering] = [await loopback.host(), await loopback.host()];
+  const PROTOCOL = "/roadstead/test/1.0.0";
+  const sent = CHUNK.byteLength + 100_000;
+  await answering.handle(PROTOCOL, async (stream) => {
+    const channel = new Channel(stream);
+    for (let start = 0; start < sent; start += 10_000) await channel.write(CHUNK.subarray(0, Math.min(10_000, sent - start)));
+    await channel.end(systemClock);
+  });
+  const channel = new Channel(await asking.dial(answering.self, PROTOCOL, never));
+  const sizes: number[] = [];
+  const read = async (): Promise<void> => {
+    for await (const block of channel.body(2 * CHUNK.byteLength)) sizes.push(block.byteLength);
+  };
+  await expect(read()).rejects.toThrow(`${2 * CHUNK.byteLength - sent} bytes before the end`);
+  expect(sizes).toEqual([262_144, 262_144, 262_144, 262_144, 100_000]);
+});
+
 test("G6: writers on several streams of one connection that reuse their buffers, each after the next write but one, send what they wrote", async () => {
   loopback = new Loopback();
   const [asking, answering] = [await loopback.host(), await loopback.host()];

@@ -8,6 +8,8 @@ const QUEUE_HIGH_BYTES = 1024 * 1024;
 const QUEUE_LOW_BYTES = 256 * 1024;
 /** One `send`: large enough for TLS records and frames, small enough that a heartbeat beside it is not held up. */
 const SEND_SIZE_BYTES = 1024 * 1024;
+/** What a reader of a body is given at once. */
+const BLOCK_SIZE_BYTES = 256 * 1024;
 const PREFIX_SIZE_BYTES = 4;
 /** How long the other end may take to close its side once all is said. */
 const CLOSE_TIMEOUT_MS = 5_000;
@@ -72,15 +74,15 @@ export class Channel {
 
   /** The next bytes, as they came; undefined once the other end has closed its side. */
   async read(): Promise<Uint8Array | undefined> {
+    return (await this.#arrived()) ? this.#shift() : undefined;
+  }
+
+  /** Whether something is there to be read, once it is; false once the other end has closed its side. */
+  async #arrived(): Promise<boolean> {
     for (;;) {
-      const chunk = this.#queue.shift();
-      if (chunk !== undefined) {
-        this.#queuedBytes -= chunk.byteLength;
-        if (this.#paused && this.#queuedBytes <= QUEUE_LOW_BYTES) this.#resume();
-        return chunk;
-      }
+      if (this.#queue.length > 0) return true;
       if (this.#error !== undefined) throw this.#error;
-      if (this.#ended) return undefined;
+      if (this.#ended) return false;
       await new Promise<void>((resolve) => {
         this.#wakeReader = resolve;
       });
@@ -88,29 +90,55 @@ export class Channel {
     }
   }
 
-  /** Fills `target`. @throws ChannelEnded where the other end closes before */
-  async readInto(target: Uint8Array, onProgress?: (sizeBytes: number) => void): Promise<void> {
+  #shift(): Uint8Array | undefined {
+    const chunk = this.#queue.shift();
+    this.#queuedBytes -= chunk?.byteLength ?? 0;
+    if (this.#paused && this.#queuedBytes <= QUEUE_LOW_BYTES) this.#resume();
+    return chunk;
+  }
+
+  /** Copies what has come, at least one byte, and frees its memory at once. @returns the count; 0 where the other end has closed its side */
+  async #readSome(target: Uint8Array): Promise<number> {
+    if (!(await this.#arrived())) return 0;
     let filled = 0;
     while (filled < target.byteLength) {
-      const chunk = await this.read();
-      if (chunk === undefined) throw new ChannelEnded(`the peer closed after ${filled} of ${target.byteLength} bytes`);
+      const chunk = this.#shift();
+      if (chunk === undefined) break;
       const taken = this.#take(chunk, target.byteLength - filled);
       target.set(taken, filled);
       filled += taken.byteLength;
-      onProgress?.(taken.byteLength);
-      if (taken === chunk) discard(handOver(chunk)); // copied: its memory must not wait for a collection
+      if (taken === chunk) discard(handOver(chunk)); // its memory must not wait for a collection
+    }
+    return filled;
+  }
+
+  /** Fills `target`. @throws ChannelEnded where the other end closes before */
+  async readInto(target: Uint8Array, onProgress?: (sizeBytes: number) => void): Promise<void> {
+    for (let filled = 0; filled < target.byteLength; ) {
+      const count = await this.#readSome(filled === 0 ? target : target.subarray(filled));
+      if (count === 0) throw new ChannelEnded(`the peer closed after ${filled} of ${target.byteLength} bytes`);
+      filled += count;
+      onProgress?.(count);
     }
   }
 
-  /** Exactly `sizeBytes` of raw bytes, without a copy: what came off the wire is handed over to whoever reads it here. */
+  /**
+   * Exactly `sizeBytes` of raw bytes, in blocks that are handed over to whoever reads them. A block is a copy: what comes off the wire comes in records of
+   * 16 KiB, and each of them would cost every reader above more than its copy does.
+   */
   async *body(sizeBytes: number): AsyncIterable<Uint8Array> {
-    let left = sizeBytes;
-    while (left > 0) {
-      const chunk = await this.read();
-      if (chunk === undefined) throw new ChannelEnded(`the peer closed ${left} bytes before the end`);
-      const taken = this.#take(chunk, left);
-      left -= taken.byteLength;
-      yield handOver(taken);
+    for (let left = sizeBytes; left > 0; ) {
+      const block = new Uint8Array(Buffer.allocUnsafeSlow(Math.min(left, BLOCK_SIZE_BYTES)).buffer);
+      let filled = 0;
+      for (let count = -1; count !== 0 && filled < block.byteLength; filled += count) {
+        count = await this.#readSome(block.subarray(filled)).catch((error: unknown) => {
+          if (filled === 0) throw error;
+          return 0; // what came before the stream broke is given first: the next read throws again
+        });
+      }
+      if (filled === 0) throw new ChannelEnded(`the peer closed ${left} bytes before the end`);
+      left -= filled;
+      yield handOver(filled < block.byteLength ? block.subarray(0, filled) : block);
     }
   }
 
