@@ -76,7 +76,11 @@ export interface CacheWriter {
   write(piece: number, bytes: Uint8Array): Promise<void>;
   /** A piece that was written, so that a node that is still downloading already serves it; undefined where it is not there yet. */
   read(piece: number): Promise<Uint8Array | undefined>;
-  /** All pieces are there: fsynced, checked against the digest in the worker, and settled as a cached copy. */
-  finish(): Promise<void>;
+  /**
+   * All pieces are there: fsynced, checked, and settled as a cached copy.
+   * @param pieces the list that the caller has verified each piece against: where its root is the expected one, the bytes are not hashed again before a
+   *   reader comes for them; otherwise all of them are, against the digest
+   */
+  finish(pieces?: readonly PieceHash[]): Promise<void>;
   abandon(): Promise<void>;
 }

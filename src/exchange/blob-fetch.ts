@@ -284,7 +284,7 @@ export class BlobFetch {
     if (cache === undefined) return;
     await Promise.all(this.#stored.values());
     try {
-      await (complete && !this.#cacheFailed ? cache.finish() : cache.abandon());
+      await (complete && !this.#cacheFailed ? cache.finish(this.#list) : cache.abandon());
     } catch (error) {
       this.#settings.log.warn({ digest: this.#wanted.digest, error }, "the cached copy of a blob could not be finished: it is dropped");
     }

@@ -79,7 +79,7 @@ export interface LocalBlobs {
         write(piece: number, bytes: Uint8Array): Promise<void>;
         /** A piece that was written; undefined where it is not there. It is verified again before it is passed on. */
         read?(piece: number): Promise<Uint8Array | undefined>;
-        finish(): Promise<void>;
+        finish(pieces?: readonly PieceHash[]): Promise<void>;
         abandon(): Promise<void>;
       }
     | undefined

@@ -48,7 +48,7 @@ export class TestBlobs implements LocalBlobs {
     return {
       write: writer.write,
       read: writer.read,
-      finish: () => writer.finish().then(this.#cached.resolve),
+      finish: (pieces?: readonly PieceHash[]) => writer.finish(pieces).then(this.#cached.resolve),
       abandon: () => writer.abandon().then(this.#abandoned.resolve),
     };
   }

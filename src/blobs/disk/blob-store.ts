@@ -191,7 +191,7 @@ export class DiskBlobStore implements BlobStore {
       await this.#linkOver(path, target);
       await this.folders.sync(this.layout.pending);
       const settled = await this.#statFile(this.layout.blob(pin.digest));
-      if (settled === undefined) this.copies.learn(facts, await this.fs.stat(target), false);
+      if (settled === undefined) this.copies.learn(facts, await this.fs.stat(target), { settled: false, isHashed: true });
       else this.copies.refresh(pin.digest, settled);
       this.#addPin(pin);
     });
@@ -345,13 +345,13 @@ export class DiskBlobStore implements BlobStore {
     });
   }
 
-  /** Settles a durable file in `staging/` without a pin: a cached copy is in no record. */
-  async settleFile(path: string, facts: BlobFacts): Promise<void> {
+  /** Settles a durable file in `staging/` without a pin: a cached copy is in no record. Where it was not hashed here, each piece is when it is first read. */
+  async settleFile(path: string, facts: BlobFacts, { isHashed }: { readonly isHashed: boolean }): Promise<void> {
     await this.#locks.run(facts.digest, async () => {
       await this.#fanOut(facts.digest);
       await this.copies.keepList(facts);
       await this.#publish(facts.digest, path);
-      this.copies.learn(facts, await this.fs.stat(this.layout.blob(facts.digest)), true);
+      this.copies.learn(facts, await this.fs.stat(this.layout.blob(facts.digest)), { settled: true, isHashed });
     });
   }
 

@@ -1,5 +1,5 @@
-import { PIECE_SIZE_BYTES, pieceCount } from "../../core/pieces.ts";
-import type { CacheWriter, Expected } from "../blob-store.ts";
+import { PIECE_SIZE_BYTES, type PieceHash, pieceCount, pieceRoot } from "../../core/pieces.ts";
+import type { BlobFacts, CacheWriter, Expected } from "../blob-store.ts";
 import { assertExpected } from "../refusals.ts";
 import type { DiskBlobStore } from "./blob-store.ts";
 import { storageFailure } from "./failures.ts";
@@ -73,20 +73,27 @@ export class CacheFile implements CacheWriter {
     });
   }
 
-  async finish(): Promise<void> {
+  async finish(pieces?: readonly PieceHash[]): Promise<void> {
     const { digest, sizeBytes } = this.#expected;
     try {
       const missing = sizeBytes === 0 ? 0 : pieceCount(sizeBytes) - this.#written.size;
       if (missing > 0) throw new Error(`the cached copy of ${digest} lacks ${missing} pieces: it cannot be finished`);
-      const facts = await this.#run(() => scanFile(this.#store.worker, this.#file.fd, sizeBytes, digest, new AbortController().signal));
-      assertExpected(this.#expected, facts);
+      const known = factsOfList(this.#expected, pieces);
+      const facts = known ?? (await this.#scan());
       await this.#run(() => this.#file.datasync());
-      await this.#store.settleFile(this.#path, facts);
+      await this.#store.settleFile(this.#path, facts, { isHashed: known === undefined });
     } catch (error) {
       throw storageFailure(error, "finishing a cached copy");
     } finally {
       await this.abandon();
     }
+  }
+
+  async #scan(): Promise<BlobFacts> {
+    const { digest, sizeBytes } = this.#expected;
+    const facts = await this.#run(() => scanFile(this.#store.worker, this.#file.fd, sizeBytes, digest, new AbortController().signal));
+    assertExpected(this.#expected, facts);
+    return facts;
   }
 
   async abandon(): Promise<void> {
@@ -97,4 +104,10 @@ export class CacheFile implements CacheWriter {
     await this.#store.release(this.#path, this.#expected.digest).catch(() => undefined); // cleared at the next start, if not now
     this.#onEnd();
   }
+}
+
+/** What the list says of the blob, if it is the one that the record names. */
+function factsOfList({ digest, sizeBytes, root }: Expected, pieces: readonly PieceHash[] | undefined): BlobFacts | undefined {
+  if (root === undefined || pieces?.length !== pieceCount(sizeBytes) || pieceRoot(pieces) !== root) return undefined;
+  return { digest, sizeBytes, root, pieces };
 }

@@ -64,8 +64,9 @@ export class Copies {
   }
 
   /** Bytes that were hashed on their way to the disk need no second reading. */
-  learn(facts: BlobFacts, stat: FileStat, settled: boolean): void {
-    this.#copies.set(facts.digest, { sizeBytes: facts.sizeBytes, settled, stamp: stat, verified: "all" });
+  learn(facts: BlobFacts, stat: FileStat, { settled, isHashed }: { readonly settled: boolean; readonly isHashed: boolean }): void {
+    const verified = isHashed ? "all" : new Set<number>();
+    this.#copies.set(facts.digest, { sizeBytes: facts.sizeBytes, settled, stamp: stat, verified });
     this.#lists.set(facts.digest, facts.pieces);
   }
 
