@@ -1,6 +1,5 @@
-import { applyEntry } from "../metadata/apply-entry.ts";
+import { ApplyBatch } from "../metadata/apply-entry.ts";
 import type { Command, Outcome } from "../metadata/commands.ts";
-import type { Change, View } from "../metadata/view.ts";
 import type { ConfState, Entry, StorageApplyReply } from "../raft/types.ts";
 import { entrySize } from "../raft/types.ts";
 import type { Fatal } from "./errors.ts";
@@ -98,7 +97,7 @@ export class Applier {
 
   async #batch(works: readonly Work[]): Promise<void> {
     const { store } = this.#options;
-    const overlay = new Overlay(store);
+    const batch = new ApplyBatch(store);
     const done: { index: number; seal: Uint8Array | undefined }[] = [];
     const commands: AppliedCommand[] = [];
     let confState: ConfState | undefined;
@@ -111,42 +110,23 @@ export class Applier {
         confState = changed ?? confState;
         term = entry.term;
         const holds = entry.type === "normal" && entry.data !== undefined;
-        done.push({ index: entry.index, seal: holds ? this.#apply(overlay, entry.index, entry.data, commands) : undefined });
+        done.push({ index: entry.index, seal: holds ? this.#apply(batch, entry.index, entry.data, commands) : undefined });
       }
     }
-    await store.applyBatch({ entries: done, changes: overlay.changes, term, confState });
+    const changes = batch.finish();
+    await store.applyBatch({ entries: done, changes, term, confState });
     this.#options.applied({
       index: store.appliedIndex,
-      keys: [...overlay.changes.keys()],
+      keys: [...changes.keys()],
       commands,
       confChanged: confState !== undefined,
       replies: works.flatMap(({ replies }) => replies),
     });
   }
 
-  #apply(overlay: Overlay, index: number, data: Uint8Array, commands: AppliedCommand[]): Uint8Array {
-    const { changes, seal, command, outcome, session, sequence } = applyEntry(overlay, index, data);
-    overlay.write(changes);
+  #apply(batch: ApplyBatch, index: number, data: Uint8Array, commands: AppliedCommand[]): Uint8Array {
+    const { seal, command, outcome, session, sequence } = batch.apply(index, data);
     commands.push({ index, command, outcome, session, sequence });
     return seal;
-  }
-}
-
-/** The state as of the entry before: what this batch has changed so far, over what is written. */
-class Overlay implements View {
-  readonly #store: View;
-  readonly changes = new Map<string, Uint8Array | undefined>();
-
-  constructor(store: View) {
-    this.#store = store;
-  }
-
-  get(key: string): Uint8Array | undefined {
-    const value = this.changes.get(key);
-    return value !== undefined || this.changes.has(key) ? value : this.#store.get(key);
-  }
-
-  write(changes: readonly Change[]): void {
-    for (const { key, value } of changes) this.changes.set(key, value);
   }
 }

@@ -3,13 +3,13 @@ import { encode } from "../core/codec.ts";
 import { digestOf } from "../core/digest.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
 import { type AppliedEntry, applyEntry } from "./apply-entry.ts";
-import { SESSION_WINDOW } from "./apply-session.ts";
 import type { Command } from "./commands.ts";
 import { encodeEnvelope, STAMP_MS_MAX, stampEntry } from "./entry.ts";
 import { HaltError } from "./halt-error.ts";
 import { MemoryStore } from "./memory-store.ts";
+import { SESSION_WINDOW } from "./outcome-rows.ts";
 import { DEFAULT_POLICY } from "./policy.ts";
-import { digestNamed, factsOf, peerOf, rootNamed, SECRET_HASH } from "./scenario.ts";
+import { digestNamed, factsOf, peerOf, rawEnvelope, rootNamed, SECRET_HASH } from "./scenario.ts";
 import { createCatalog } from "./store-catalog.ts";
 
 const REPOSITORY = "team/app" as RepositoryName;
@@ -217,15 +217,15 @@ test("the hash chain of a known log is the same in every version of this program
   const { log, session } = begun();
   log.send(token("a"), session, 1, 1, 5);
   expect(Buffer.from(log.catalog.head()?.hash ?? []).toString("hex")).toMatchInlineSnapshot(
-    `"248feb0c4bb4b3bcae14748bffb6da15e65203f72824bd06d1616253c3d4ed96"`,
+    `"3a7797193941618884c36b4083874fdf9deb239baae31e85e4abc9472b0a153b"`,
   );
 });
 
 test("an unknown command, or a newer schema, halts the node with one line that says what to do", () => {
   const { log, session } = begun();
   const envelope = { v: 1, session, sequence: 1, lowest: 1 };
-  const unknown = stampEntry(0, encode({ ...envelope, command: { type: "blob.teleport" } }));
-  const newer = stampEntry(0, encode({ ...envelope, v: 2, command: { type: "clock.tick" } }));
+  const unknown = stampEntry(0, rawEnvelope({ ...envelope, command: { type: "blob.teleport" } }));
+  const newer = stampEntry(0, rawEnvelope({ ...envelope, v: 2, command: { type: "clock.tick" } }));
   for (const data of [unknown, newer]) {
     const attempt = (): unknown => applyEntry(log.store, log.index + 1, data);
     expect(attempt).toThrow(HaltError);
@@ -241,15 +241,22 @@ test("bad data is refused and changes nothing but the head", () => {
     Buffer.from([0, 0, 0]),
     Buffer.from("00000000c1", "hex"),
     stampEntry(0, encode(7)),
-    stampEntry(0, encode({ v: 1 })),
-    stampEntry(0, encode({ v: 1, session, sequence: 1, lowest: 2, command: { type: "clock.tick" } })),
+    stampEntry(0, encode({ v: 1, session, sequence: 1, lowest: 1, command: { type: "clock.tick" } })),
+    stampEntry(0, rawEnvelope({ v: 1 })),
+    stampEntry(0, rawEnvelope({ v: 1, session, sequence: 1, lowest: 2, command: { type: "clock.tick" } })),
     stampEntry(
       0,
-      encode({ v: 1, session, sequence: 1, lowest: 1, command: { type: "token.create", id: "a b", hash: SECRET_HASH, uses: 1, ttlMs: 1 } }),
+      rawEnvelope({
+        v: 1,
+        session,
+        sequence: 1,
+        lowest: 1,
+        command: { type: "token.create", id: "a b", hash: SECRET_HASH, uses: 1, ttlMs: 1 },
+      }),
     ),
-    stampEntry(0, encode({ v: 1, session, sequence: 1, lowest: 1, command: { type: "gc.condemn", digest: "sha256:zz" } })),
-    stampEntry(0, encode({ v: 1, session, sequence: 1, lowest: 1, command: { type: "member.state", raftId: "1" } })),
-    stampEntry(0, encode({ v: 1, session, sequence: 1, lowest: 1, command: { type: "__proto__" } })).subarray(0, 20),
+    stampEntry(0, rawEnvelope({ v: 1, session, sequence: 1, lowest: 1, command: { type: "gc.condemn", digest: "sha256:zz" } })),
+    stampEntry(0, rawEnvelope({ v: 1, session, sequence: 1, lowest: 1, command: { type: "member.state", raftId: "1" } })),
+    stampEntry(0, rawEnvelope({ v: 1, session, sequence: 1, lowest: 1, command: { type: "__proto__" } })).subarray(0, 20),
   ];
   for (const data of bad) {
     const applied = log.raw(data);

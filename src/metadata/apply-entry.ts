@@ -1,18 +1,18 @@
 import { decide } from "./apply.ts";
-import { keepOutcome, readOutcome, readSession, SESSION_WINDOW } from "./apply-session.ts";
+import { openAt } from "./apply-session.ts";
 import { hashLink } from "./chain.ts";
 import type { Command, Outcome, Refusal } from "./commands.ts";
-import { Draft } from "./draft.ts";
+import { changesOf, Draft } from "./draft.ts";
 import { decodeEntry, type Envelope } from "./entry.ts";
 import { HaltError } from "./halt-error.ts";
-import { CLUSTER_KEY, HEAD_KEY, sessionKey } from "./keys.ts";
+import { CLUSTER_KEY } from "./keys.ts";
+import { Ledger } from "./ledger.ts";
+import { SESSION_WINDOW } from "./outcome-rows.ts";
 import { type ApplyContext, DEFAULT_POLICY, type Policy } from "./policy.ts";
-import { CLUSTER, HEAD, type Head, OUTCOME, SESSION, type Session } from "./rows.ts";
+import { CLUSTER, OUTCOME, type Session } from "./rows.ts";
 import type { Change, View } from "./view.ts";
 
-export interface AppliedEntry {
-  /** For one batch, together with the seal and the applied index. */
-  readonly changes: readonly Change[];
+export interface Applied {
   /** Hash of the chain of G9 up to this entry: over all that applied, and what it did. */
   readonly seal: Uint8Array;
   readonly outcome: Outcome;
@@ -23,78 +23,124 @@ export interface AppliedEntry {
   readonly duplicate: boolean;
 }
 
-const GENESIS: Head = { index: 0, time: 0, hash: new Uint8Array(32) };
+/**
+ * Applies committed entries, many in one batch where many wait: each moves catalog time by its stamp, is answered from the kept outcome where it is repeated (G8), or
+ * decided, and is linked into the hash chain (G9) with what came of it. Pure. Bad data is refused, the same on every node and however entries are batched.
+ */
+export class ApplyBatch implements View {
+  readonly #base: View;
+  readonly #policy: Policy;
+  readonly #changes = new Map<string, Uint8Array | undefined>();
+  readonly #ledger = new Ledger(this);
+
+  /** @param base the state as of the entry before the first */
+  constructor(base: View, policy: Policy = DEFAULT_POLICY) {
+    this.#base = base;
+    this.#policy = policy;
+  }
+
+  get(key: string): Uint8Array | undefined {
+    const value = this.#changes.get(key);
+    return value !== undefined || this.#changes.has(key) ? value : this.#base.get(key);
+  }
+
+  /** @throws HaltError where the command is newer than this program, or the entry is not later than the state: nothing of the batch may be written then */
+  apply(index: number, data: Uint8Array): Applied {
+    const { head } = this.#ledger;
+    if (index <= head.index) {
+      throw new HaltError(
+        `entry ${index} was to be applied to a state that is at entry ${head.index} already: this node's data is not in order, reinstall it from a snapshot`,
+      );
+    }
+    const { stampMs, envelope } = decodeEntry(data);
+    const time = head.time + stampMs;
+    const draft = new Draft(this);
+    const context: ApplyContext = { index, time, schema: envelope?.v ?? 0, policy: this.#policy };
+    const { outcome, duplicate, encoded = OUTCOME.encode(outcome) } = this.#settle(draft, context, envelope);
+    const seal = hashLink({ before: head.hash, index, time, data, outcome: encoded, changes: draft.changes });
+    this.#ledger.moveHead({ index, time, hash: seal });
+    for (const [key, value] of draft.changes) this.#changes.set(key, value);
+    return {
+      seal,
+      outcome,
+      command: envelope?.command ?? NOTHING,
+      session: envelope?.session ?? 0,
+      sequence: envelope?.sequence ?? 0,
+      duplicate,
+    };
+  }
+
+  /** What all of them have changed, by key, as the last one left it; for one batch, together with the seal and the applied index. */
+  finish(): ReadonlyMap<string, Uint8Array | undefined> {
+    this.#spill();
+    return this.#changes;
+  }
+
+  #settle(draft: Draft, context: ApplyContext, envelope: Envelope | undefined): Settled {
+    if (envelope === undefined) return { outcome: refusal("mismatch", context.index), duplicate: false };
+    const { type } = envelope.command;
+    if (envelope.session !== 0 && type !== "session.open") return settleInSession(draft, this.#ledger, context, envelope);
+    if (envelope.session !== 0 || !SESSIONLESS.has(type)) return { outcome: refusal("session", context.index), duplicate: false };
+    // It may read and write sessions as rows.
+    const { head } = this.#ledger;
+    this.#spill();
+    this.#ledger.moveHead(head);
+    return { outcome: run(draft, context, envelope), duplicate: false };
+  }
+
+  #spill(): void {
+    for (const { key, value } of this.#ledger.take()) this.#changes.set(key, value);
+  }
+}
+
+export interface AppliedEntry extends Applied {
+  readonly changes: readonly Change[];
+}
+
+/** A batch of one. */
+export function applyEntry(view: View, index: number, data: Uint8Array, policy: Policy = DEFAULT_POLICY): AppliedEntry {
+  const batch = new ApplyBatch(view, policy);
+  const applied = batch.apply(index, data);
+  return { ...applied, changes: changesOf(batch.finish()) };
+}
+
 const SESSIONLESS: ReadonlySet<Command["type"]> = new Set(["cluster.init", "session.open", "clock.tick"]);
 /** Stands in for what could not be read, and does as little. */
 const NOTHING: Command = { type: "clock.tick" };
 
-/**
- * Applies one committed entry: moves catalog time by its stamp, answers a repeated command from the kept outcome (G8), decides a new one, and links
- * both into the hash chain (G9). Pure. Bad data is refused, the same on every node.
- * @param view the state as of the entry before
- * @throws HaltError where the command is newer than this program, or the entry is not later than the state
- */
-export function applyEntry(view: View, index: number, data: Uint8Array, policy: Policy = DEFAULT_POLICY): AppliedEntry {
-  const { stampMs, envelope } = decodeEntry(data);
-  const draft = new Draft(view);
-  const head = draft.read(HEAD, HEAD_KEY) ?? GENESIS;
-  if (index <= head.index) {
-    throw new HaltError(
-      `entry ${index} was to be applied to a state that is at entry ${head.index} already: this node's data is not in order, reinstall it from a snapshot`,
-    );
-  }
-  const context: ApplyContext = { index, time: head.time + stampMs, schema: envelope?.v ?? 0, policy };
-  const { outcome, duplicate } =
-    envelope === undefined ? { outcome: refusal("mismatch", index), duplicate: false } : settle(draft, context, envelope);
-  const changes = draft.changes();
-  const { time } = context;
-  const seal = hashLink({ before: head.hash, index, time, data, outcome: OUTCOME.encode(outcome), changes });
-  changes.push({ key: HEAD_KEY, value: HEAD.encode({ index, time, hash: seal }) });
-  return {
-    changes,
-    seal,
-    outcome,
-    command: envelope?.command ?? NOTHING,
-    session: envelope?.session ?? 0,
-    sequence: envelope?.sequence ?? 0,
-    duplicate,
-  };
-}
-
 interface Settled {
   readonly outcome: Outcome;
   readonly duplicate: boolean;
+  /** The outcome's bytes, where they are there already. */
+  readonly encoded?: Uint8Array;
 }
 
 function refusal(refused: Refusal, index: number): Outcome {
   return { index, refused };
 }
 
-function settle(draft: Draft, context: ApplyContext, envelope: Envelope): Settled {
-  if (envelope.session !== 0) return settleInSession(draft, context, envelope);
-  const outcome = SESSIONLESS.has(envelope.command.type) ? run(draft, context, envelope) : refusal("session", context.index);
-  return { outcome, duplicate: false };
-}
-
 /** A command whose session is unknown may have applied long ago: it is never applied blindly (G8). */
-function settleInSession(draft: Draft, context: ApplyContext, envelope: Envelope): Settled {
+function settleInSession(draft: Draft, ledger: Ledger, context: ApplyContext, envelope: Envelope): Settled {
   const { session: id, sequence } = envelope;
-  const session = readSession(draft, context.time, id, context.policy.sessionIdleMs);
-  const unknown = refusal("session", context.index);
+  const { index, time, policy } = context;
+  const session = openAt(ledger.session(id), time, policy.sessionIdleMs);
+  const unknown = refusal("session", index);
   if (session === undefined) return { outcome: unknown, duplicate: false };
   const lowest = Math.max(session.lowest, envelope.lowest);
   if (sequence < lowest) return { outcome: unknown, duplicate: true };
   if (sequence >= lowest + SESSION_WINDOW) return { outcome: unknown, duplicate: false };
-  const kept = readOutcome(draft, id, session, sequence);
-  const outcome = kept ?? run(draft, context, envelope);
-  if (kept === undefined) keepOutcome(draft, id, sequence, outcome);
-  touch(draft, context, id, session, lowest, sequence);
-  return { outcome, duplicate: kept !== undefined };
+  // Most are new: there is nothing above the highest, and no row to look for.
+  const kept = sequence > session.highest ? undefined : ledger.outcome(id, sequence);
+  ledger.keepSession(id, touched(session, time, lowest, sequence));
+  if (kept !== undefined) return { outcome: kept, duplicate: true };
+  const outcome = run(draft, context, envelope);
+  const encoded = OUTCOME.encode(outcome);
+  ledger.keepOutcome(id, sequence, encoded);
+  return { outcome, duplicate: false, encoded };
 }
 
-function touch(draft: Draft, context: ApplyContext, id: number, session: Session, lowest: number, sequence: number): void {
-  const highest = Math.max(session.highest, sequence);
-  draft.write(SESSION, sessionKey(id), { raftId: session.raftId, seenAt: context.time, lowest, highest });
+function touched({ raftId, highest }: Session, seenAt: number, lowest: number, sequence: number): Session {
+  return { raftId, seenAt, lowest, highest: Math.max(highest, sequence) };
 }
 
 /** The first that writes anything for its entry: a refusal drops what its guard has written. */

@@ -1,19 +1,15 @@
 import type { RaftId } from "../core/peer.ts";
-import type { ClusterCommand, Outcome } from "./commands.ts";
+import type { ClusterCommand } from "./commands.ts";
 import { type Decision, refuse } from "./decision.ts";
 import { type Draft, readRow } from "./draft.ts";
 import { bootKey, outcomeKey, SESSIONS_KEY, sessionKey } from "./keys.ts";
 import { isMember, readRoster } from "./membership.ts";
-import { OUTCOMES_IN_ROW, outcomeIn, withOutcome } from "./outcome-rows.ts";
+import { OUTCOME_SLOTS, OUTCOMES_IN_ROW } from "./outcome-rows.ts";
 import type { ApplyContext } from "./policy.ts";
 import { type BootId, bootFault, type CatalogTime } from "./records.ts";
 import { BOOT, SESSION, SESSIONS, type Session } from "./rows.ts";
 import type { View } from "./view.ts";
 
-/** Outcomes kept for one session: a proposer has at most so many commands unanswered. */
-export const SESSION_WINDOW = 1_024;
-/** Rows of outcomes of one session: one more than fill the window, since it may begin in the middle of one. */
-const SLOTS = SESSION_WINDOW / OUTCOMES_IN_ROW + 1;
 /** Of one member: an open that was retried made two. The oldest goes. */
 const SESSIONS_OF_MEMBER_MAX = 8;
 
@@ -30,7 +26,7 @@ export function openSession(draft: Draft, context: ApplyContext, command: Extrac
   const kept: number[] = [];
   let ofMember = 0;
   for (const id of ids.toReversed()) {
-    const session = readSession(draft, context.time, id, context.policy.sessionIdleMs);
+    const session = openAt(draft.read(SESSION, sessionKey(id)), context.time, context.policy.sessionIdleMs);
     if (session?.raftId === raftId) ofMember += 1;
     if (session === undefined || (session.raftId === raftId && ofMember >= SESSIONS_OF_MEMBER_MAX)) endSession(draft, id);
     else kept.push(id);
@@ -46,32 +42,14 @@ export function readBoot(view: View, raftId: RaftId): BootId | undefined {
 }
 
 /** Undefined for one that never was, or has been idle for too long. */
-export function readSession(draft: Draft, time: CatalogTime, id: number, idleMs: number): Session | undefined {
-  const session = draft.read(SESSION, sessionKey(id));
+export function openAt(session: Session | undefined, time: CatalogTime, idleMs: number): Session | undefined {
   return session === undefined || time - session.seenAt > idleMs ? undefined : session;
 }
 
 function endSession(draft: Draft, id: number): void {
   const session = draft.read(SESSION, sessionKey(id));
   if (session === undefined) return;
-  const slots = Math.min(Math.floor(session.highest / OUTCOMES_IN_ROW) + 1, SLOTS);
+  const slots = Math.min(Math.floor(session.highest / OUTCOMES_IN_ROW) + 1, OUTCOME_SLOTS);
   for (let slot = 0; slot < slots; slot += 1) draft.remove(outcomeKey(id, slot));
   draft.remove(sessionKey(id));
-}
-
-/** The outcome of a command of the session that has applied. */
-export function readOutcome(draft: Draft, id: number, session: Session, sequence: number): Outcome | undefined {
-  // Most are new: there is nothing above the highest, and no row to look for.
-  const row = sequence > session.highest ? undefined : draft.get(rowKey(id, sequence));
-  return row === undefined ? undefined : outcomeIn(row, sequence);
-}
-
-/** In the place of those a window before it, which the proposer has had answered: nothing has to be deleted for each command. */
-export function keepOutcome(draft: Draft, id: number, sequence: number, outcome: Outcome): void {
-  const key = rowKey(id, sequence);
-  draft.put(key, withOutcome(draft.get(key), sequence, outcome));
-}
-
-function rowKey(id: number, sequence: number): string {
-  return outcomeKey(id, Math.floor(sequence / OUTCOMES_IN_ROW) % SLOTS);
 }

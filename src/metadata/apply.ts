@@ -6,7 +6,7 @@ import { openSession } from "./apply-session.ts";
 import { createToken, revokeToken } from "./apply-token.ts";
 import type { Command, Outcome } from "./commands.ts";
 import { ACCEPTED, type Decision } from "./decision.ts";
-import { Draft } from "./draft.ts";
+import { changesOf, Draft } from "./draft.ts";
 import type { ApplyContext } from "./policy.ts";
 import type { Change, View } from "./view.ts";
 
@@ -23,7 +23,7 @@ export function apply(
   const draft = new Draft(view);
   const decision = decide(draft, context, command);
   const outcome: Outcome = { ...decision, index: context.index };
-  return { outcome, changes: decision.refused === undefined ? draft.changes() : [] };
+  return { outcome, changes: decision.refused === undefined ? changesOf(draft.changes) : [] };
 }
 
 /** Writes to `draft`, which the caller drops where the answer is a refusal. */

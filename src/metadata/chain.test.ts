@@ -9,10 +9,10 @@ const LINK: Link = {
   time: 9,
   data: bytes("entry"),
   outcome: bytes("ok"),
-  changes: [
-    { key: "tag/é", value: bytes("1") },
-    { key: "gone", value: undefined },
-  ],
+  changes: new Map([
+    ["tag/é", bytes("1")],
+    ["gone", undefined],
+  ]),
 };
 const hex = (link: Partial<Link>): string => Buffer.from(hashLink({ ...LINK, ...link })).toString("hex");
 
@@ -37,10 +37,10 @@ test("G9: a link differs with each part of it, and with where one part ends and 
     { data: bytes("entrz") },
     { outcome: bytes("no") },
     { data: bytes("entryo"), outcome: bytes("k") },
-    { changes: [] },
-    { changes: LINK.changes.toReversed() },
-    { changes: [LINK.changes[0]!, { key: "gone", value: new Uint8Array() }] },
-    { changes: [{ key: "tag/é1", value: new Uint8Array() }, LINK.changes[1]!] },
+    { changes: new Map() },
+    { changes: new Map([...LINK.changes].toReversed()) },
+    { changes: new Map([...LINK.changes, ["gone", new Uint8Array()]]) },
+    { changes: new Map([["tag/é1", new Uint8Array()] as const, ["gone", undefined] as const]) },
   ];
   expect(new Set([hex({}), ...others.map(hex)]).size).toBe(others.length + 1);
 });

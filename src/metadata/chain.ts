@@ -1,5 +1,4 @@
 import { hash } from "node:crypto";
-import type { Change } from "./view.ts";
 
 /** What an entry adds to the chain of G9. */
 export interface Link {
@@ -10,8 +9,8 @@ export interface Link {
   readonly data: Uint8Array;
   /** Encoded. */
   readonly outcome: Uint8Array;
-  /** All that it changed but the head, which holds the hash. */
-  readonly changes: readonly Change[];
+  /** What its command changed, by key; a row that is undefined is gone. Head, session and kept outcomes follow from what is in the link already. */
+  readonly changes: ReadonlyMap<string, Uint8Array | undefined>;
 }
 
 const HASH_BYTES = 32;
@@ -34,7 +33,7 @@ export function hashLink(link: Link): Uint8Array {
 
 function boundOf({ data, outcome, changes }: Link): number {
   let sizeBytes = HASH_BYTES + NUMBERS_BYTES + data.byteLength + outcome.byteLength;
-  for (const { key, value } of changes) sizeBytes += CHANGE_BYTES + key.length * CHARACTER_BYTES + (value?.byteLength ?? 0);
+  for (const [key, value] of changes) sizeBytes += CHANGE_BYTES + key.length * CHARACTER_BYTES + (value?.byteLength ?? 0);
   return sizeBytes;
 }
 
@@ -49,7 +48,7 @@ function write({ before, index, time, data, outcome, changes }: Link, bytes: Buf
   at += data.byteLength;
   bytes.set(outcome, at);
   at += outcome.byteLength;
-  for (const { key, value } of changes) {
+  for (const [key, value] of changes) {
     const keyBytes = bytes.write(key, at + CHANGE_BYTES);
     bytes.writeUInt32BE(keyBytes, at);
     // One more than the length, so that a row that is deleted is not one that is empty.

@@ -42,14 +42,16 @@ export class Draft implements View {
   }
 
   /** One change a key, the last one written. */
-  changes(): Change[] {
-    const changes: Change[] = [];
-    for (const [key, value] of this.#changes) changes.push({ key, value });
-    return changes;
+  get changes(): ReadonlyMap<string, Uint8Array | undefined> {
+    return this.#changes;
   }
 }
 
 export function readRow<T>(view: View, row: Row<T>, key: string): T | undefined {
   const bytes = view.get(key);
   return bytes === undefined ? undefined : row.decode(bytes);
+}
+
+export function changesOf(changed: ReadonlyMap<string, Uint8Array | undefined>): Change[] {
+  return Array.from(changed, ([key, value]) => ({ key, value }));
 }

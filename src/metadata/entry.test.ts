@@ -1,6 +1,5 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { encode } from "../core/codec.ts";
 import type { RepositoryName } from "../core/reference.ts";
 import { applyEntry } from "./apply-entry.ts";
 import type { Command } from "./commands.ts";
@@ -8,7 +7,7 @@ import { decodeEntry, ENTRY_BYTES_MAX, type Envelope, encodeEnvelope, STAMP_MS_M
 import { HaltError } from "./halt-error.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { DRAWS, makeLog, SMALL_POLICY } from "./random-log.ts";
-import { digestNamed } from "./scenario.ts";
+import { digestNamed, rawEnvelope } from "./scenario.ts";
 
 const TICK: Envelope = { v: 1, session: 7, sequence: 3, lowest: 2, command: { type: "clock.tick" } };
 
@@ -43,12 +42,12 @@ test("names that do not parse are refused before any guard sees them", () => {
     { type: "manifest.put", repository: "a", digest: digestNamed("x"), mediaType: "x", bytes: "text", tags: [], references: [] },
   ];
   for (const command of malformed) {
-    expect(decodeEntry(stampEntry(0, encode({ ...TICK, command }))).envelope, JSON.stringify(command)).toBeUndefined();
+    expect(decodeEntry(stampEntry(0, rawEnvelope({ ...TICK, command }))).envelope, JSON.stringify(command)).toBeUndefined();
   }
 });
 
 test("fields that this program does not know are passed over", () => {
-  const data = stampEntry(0, encode({ ...TICK, later: 1, command: { type: "clock.tick", later: [1] } }));
+  const data = stampEntry(0, rawEnvelope({ ...TICK, later: 1, command: { type: "clock.tick", later: [1] } }));
   expect(decodeEntry(data).envelope?.command.type).toBe("clock.tick");
 });
 

@@ -12,7 +12,7 @@ const STAMP_BYTES = 4;
 const SEQUENCE_END = 2 ** 48;
 const PRINCIPAL_LENGTH_MAX = 512;
 
-/** What a proposer encodes; the leader puts its stamp in front. */
+/** What a proposer encodes, as a list of its fields in this order; the leader puts its stamp in front. */
 export interface Envelope {
   /** Schema of the command. */
   readonly v: number;
@@ -34,8 +34,7 @@ export interface Entry {
 /** @throws RangeError where it would not fit an entry */
 export function encodeEnvelope(envelope: Envelope): Uint8Array {
   const { v, session, sequence, lowest, principal, command } = envelope;
-  const head = { v, session, sequence, lowest };
-  const bytes = encode(principal === undefined ? { ...head, command } : { ...head, principal, command });
+  const bytes = encode([v, session, sequence, lowest, principal ?? null, command]);
   if (bytes.byteLength + STAMP_BYTES > ENTRY_BYTES_MAX) {
     throw new RangeError(`a command of ${bytes.byteLength} bytes does not fit an entry of at most ${ENTRY_BYTES_MAX}`);
   }
@@ -63,8 +62,8 @@ export function decodeEntry(data: Uint8Array): Entry {
 
 function decodeEnvelope(bytes: Uint8Array): Envelope | undefined {
   const value = decodeOrUndefined(bytes);
-  if (typeof value !== "object" || value === null) return undefined;
-  const { v, session, sequence, lowest, principal, command } = value as Record<string, unknown>;
+  if (!Array.isArray(value)) return undefined;
+  const [v, session, sequence, lowest, principal, command] = value as unknown[];
   if (!isCount(v) || v < 1 || typeof command !== "object" || command === null || !("type" in command)) return undefined;
   const type = command.type;
   if (typeof type !== "string") return undefined;
@@ -74,9 +73,9 @@ function decodeEnvelope(bytes: Uint8Array): Envelope | undefined {
     );
   }
   if (!isCount(session) || !isCount(sequence) || !isCount(lowest) || lowest > sequence || sequence >= SEQUENCE_END) return undefined;
-  if (principal !== undefined && (typeof principal !== "string" || principal.length > PRINCIPAL_LENGTH_MAX)) return undefined;
+  if (principal !== null && (typeof principal !== "string" || principal.length > PRINCIPAL_LENGTH_MAX)) return undefined;
   if (!isWellFormed(type, command)) return undefined;
-  return { v, session, sequence, lowest, principal, command: command as Command };
+  return { v, session, sequence, lowest, principal: principal ?? undefined, command: command as Command };
 }
 
 function decodeOrUndefined(bytes: Uint8Array): unknown {

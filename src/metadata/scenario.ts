@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { encode } from "../core/codec.ts";
 import { type Digest, digestOf } from "../core/digest.ts";
 import type { PeerId, RaftId } from "../core/peer.ts";
 import type { PieceHash } from "../core/pieces.ts";
@@ -111,4 +112,10 @@ export class Scenario {
   manifest(repository: RepositoryName, digest: Digest): ManifestRow | undefined {
     return readRow(this.store, MANIFEST, manifestKey(repository, digest));
   }
+}
+
+/** An envelope as no proposer of this version writes it: fields that are wrong, missing, or of a later version. */
+export function rawEnvelope(fields: Readonly<Record<string, unknown>>): Uint8Array {
+  const { v, session, sequence, lowest, principal = null, command, ...later } = fields;
+  return encode([v, session, sequence, lowest, principal, command, ...Object.values(later)]);
 }

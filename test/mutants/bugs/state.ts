@@ -8,7 +8,7 @@ export const STATE: readonly Bug[] = [
     edits: [
       {
         file: "src/metadata/apply-entry.ts",
-        find: "if (kept === undefined) keepOutcome(draft, id, sequence, outcome);",
+        find: "  ledger.keepOutcome(id, sequence, encoded);\n",
         replace: "",
       },
     ],
@@ -18,9 +18,9 @@ export const STATE: readonly Bug[] = [
     name: "an outcome takes the place of one that may still be asked for",
     edits: [
       {
-        file: "src/metadata/apply-session.ts",
-        find: "Math.floor(sequence / OUTCOMES_IN_ROW) % SLOTS)",
-        replace: "Math.floor(sequence / OUTCOMES_IN_ROW) % 2)",
+        file: "src/metadata/outcome-rows.ts",
+        find: "return runOf(sequence) % OUTCOME_SLOTS;",
+        replace: "return runOf(sequence) % 2;",
       },
     ],
   },
@@ -30,8 +30,8 @@ export const STATE: readonly Bug[] = [
     edits: [
       {
         file: "src/metadata/apply-entry.ts",
-        find: "const outcome = kept ?? run(draft, context, envelope);",
-        replace: "const again = run(draft, context, envelope);\n  const outcome = kept ?? again;",
+        find: "if (kept !== undefined) return { outcome: kept, duplicate: true };",
+        replace: "if (kept !== undefined) {\n    run(draft, context, envelope);\n    return { outcome: kept, duplicate: true };\n  }",
       },
     ],
   },
@@ -57,8 +57,8 @@ export const STATE: readonly Bug[] = [
     edits: [
       {
         file: "src/consensus/applier.ts",
-        find: "await store.applyBatch({ entries: done, changes: overlay.changes, term, confState });",
-        replace: "await store.applyBatch({ entries: done, changes: overlay.changes, term, confState: undefined });",
+        find: "await store.applyBatch({ entries: done, changes, term, confState });",
+        replace: "await store.applyBatch({ entries: done, changes, term, confState: undefined });",
       },
     ],
   },
@@ -68,8 +68,8 @@ export const STATE: readonly Bug[] = [
     edits: [
       {
         file: "src/metadata/apply-entry.ts",
-        find: "outcome: OUTCOME.encode(outcome), changes });",
-        replace: "outcome: OUTCOME.encode(outcome), changes: [] });",
+        find: "changes: draft.changes });",
+        replace: "changes: new Map() });",
       },
     ],
   },
