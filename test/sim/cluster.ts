@@ -1,10 +1,12 @@
 import type { Driver } from "../../src/consensus/driver.ts";
+import { decodeMeta } from "../../src/consensus/log-record.ts";
 import { decode } from "../../src/core/codec.ts";
 import type { Random } from "../../src/core/random.ts";
 import { bootKey } from "../../src/metadata/keys.ts";
 import { BOOT } from "../../src/metadata/rows.ts";
 import type { DiskImage } from "./disk/node-disk.ts";
 import type { CrashPlan } from "./disk/volume.ts";
+import { ForgottenStarts } from "./forgotten-starts.ts";
 import { Invariants } from "./invariants.ts";
 import { SimNetwork } from "./network.ts";
 import { SimNode, type SimNodeOptions } from "./sim-node.ts";
@@ -22,6 +24,12 @@ export interface ClusterOptions {
   readonly up?: (node: SimNode, driver: Driver) => void;
 }
 
+/** How often the log on it was opened. */
+export function startsOn({ log }: DiskImage): number {
+  const head = log.get("m");
+  return head === undefined ? 0 : (decodeMeta(head)?.incarnation ?? 0);
+}
+
 const RESTART_MS_MIN = 5;
 const RESTART_MS_MAX = 400;
 
@@ -30,6 +38,7 @@ export class Cluster {
   readonly world: World;
   readonly network: SimNetwork;
   readonly invariants: Invariants;
+  readonly forgotten: ForgottenStarts;
   readonly nodes = new Map<number, SimNode>();
   /** How often each fault has fired. */
   readonly counts = new Map<string, number>();
@@ -42,6 +51,7 @@ export class Cluster {
     this.#options = options;
     this.#random = world.fork(1);
     this.invariants = new Invariants(world);
+    this.forgotten = new ForgottenStarts(world);
     this.network = new SimNetwork(world, world.fork(2), this.count, options.settings.streams);
     if (options.settings.streams) this.count("streams");
     this.network.calm(options.settings.delayMsMax);
@@ -61,6 +71,7 @@ export class Cluster {
       world: this.world,
       network: this.network,
       invariants: this.invariants,
+      forgotten: this.forgotten,
       timing,
       disk,
       keepsImages,
@@ -132,17 +143,17 @@ export class Cluster {
     return true;
   }
 
-  /** Whether all others know, for good, which start of the node is its newest, and the image has the configuration of now. */
-  refusesEarlierStarts(node: SimNode, image: DiskImage): boolean {
+  /** Whether all others know, for good, of a start of the node that the image does not remember, and the image has the configuration of now, or none. */
+  refusesStartsFrom(node: SimNode, image: DiskImage): boolean {
     const key = `c${bootKey(node.id)}`;
     const now = this.invariants.witness(node.id).configurations[0];
     const head = image.catalog.get("m");
-    if (now === undefined || head === undefined) return false;
-    if (JSON.stringify((decode(head) as { confState: unknown }).confState) !== JSON.stringify(now)) return false;
+    if (now === undefined) return false;
+    if (head !== undefined && JSON.stringify((decode(head) as { confState: unknown }).confState) !== JSON.stringify(now)) return false;
     for (const other of this.nodes.values()) {
       if (other === node || other.gone) continue;
       const known = other.disk.catalog.synced().get(key);
-      if (known === undefined || BOOT.decode(known).incarnation !== this.invariants.witness(node.id).log.incarnation) return false;
+      if (known === undefined || BOOT.decode(known).incarnation <= startsOn(image)) return false;
     }
     return true;
   }

@@ -1,5 +1,6 @@
 import type { Clients } from "./clients.ts";
-import type { Cluster } from "./cluster.ts";
+import { type Cluster, startsOn } from "./cluster.ts";
+import type { DiskImage } from "./disk/node-disk.ts";
 import type { FaultAction, FaultKind } from "./faults.ts";
 import type { MembershipChurn } from "./membership.ts";
 import { NetworkFaults } from "./network-faults.ts";
@@ -9,6 +10,11 @@ import type { SimNode } from "./sim-node.ts";
 const BACKLOG_MS_MAX = 30;
 const INSTALL_MS_MAX = 12;
 const CHANGE_MS_MAX = 300;
+const NOTHING: DiskImage = { log: new Map(), catalog: new Map(), witness: 0 };
+const UNHEARD_FROM = 0.4;
+const UNHEARD_MORE_MAX = 4;
+/** After the sync that counts a start, and before its catalog is open. */
+const COUNTED_MS = 0.001;
 
 type Handler = (action: FaultAction) => void;
 type NodeHandler = (node: SimNode, action: FaultAction) => void;
@@ -173,10 +179,15 @@ export class FaultInjector {
   }
 
   /** What no node survives under its name is done only where the others can do without it. */
-  #damage(node: SimNode, { kind, strength, variant, target }: FaultAction): void {
+  #damage(node: SimNode, action: FaultAction): void {
+    const { kind, strength, variant, target } = action;
     if (node.tampered || this.#churn.changing() || !this.#cluster.spares(node.id)) return;
     if (kind === "stale") {
-      this.#putBack(node, variant, target);
+      this.#putBack(node, action);
+      return;
+    }
+    if (kind === "wipe" && variant < 0.5) {
+      this.#putBackAll(node, NOTHING, strength);
       return;
     }
     this.#cluster.crash(node);
@@ -192,20 +203,52 @@ export class FaultInjector {
     this.#cluster.startSoon(node);
   }
 
-  /**
-   * An earlier state of its disk. Of the catalog alone that does no harm. Of everything it is a node that has forgotten what it promised: the others
-   * must know of the start that they are to refuse, as they do once its session was opened.
-   */
-  #putBack(node: SimNode, variant: number, target: number): void {
+  /** An earlier state of its disk. Of the catalog alone that does no harm. */
+  #putBack(node: SimNode, { variant, target, strength }: FaultAction): void {
     const image = node.images[Math.floor(target * node.images.length)];
-    const all = variant < 0.7;
-    if (image === undefined || (all && !this.#cluster.refusesEarlierStarts(node, image))) return;
-    this.#cluster.count(all ? "staleDisk" : "staleCatalog");
+    if (image === undefined) return;
+    if (variant < 0.7) {
+      this.#putBackAll(node, image, strength);
+      return;
+    }
+    this.#cluster.count("staleCatalog");
     this.#cluster.crash(node);
     node.tampered = true;
-    if (all) this.#cluster.invariants.retire(node.id);
-    node.disk.restore(image, all ? "all" : "catalog");
+    node.disk.restore(image, "catalog");
     this.#cluster.startSoon(node);
+  }
+
+  /**
+   * Of everything it is a node that has forgotten what it promised: the others must know of a start that it does not remember, as they do once that has opened
+   * its session. Often it speaks only when its number has passed the one that they know.
+   */
+  #putBackAll(node: SimNode, image: DiskImage, strength: number): void {
+    const { count, forgotten, invariants, nodes } = this.#cluster;
+    if (!this.#cluster.refusesStartsFrom(node, image)) return;
+    count(image === NOTHING ? "wipedDisk" : "staleDisk");
+    this.#cluster.crash(node);
+    node.tampered = true;
+    const passedBy = invariants.witness(node.id).log.incarnation - startsOn(image);
+    invariants.retire(node.id);
+    forgotten.forgets(
+      node.id,
+      [...nodes.values()].filter((other) => other !== node && !other.gone && !other.tampered).map(({ id }) => id),
+    );
+    node.disk.restore(image, "all");
+    if (strength > UNHEARD_FROM) this.#dieUnheard(node, passedBy + Math.floor(UNHEARD_MORE_MAX * strength));
+    this.#cluster.startSoon(node);
+  }
+
+  /** Its next starts are counted on its disk, and end before they have said a word. */
+  #dieUnheard(node: SimNode, starts: number): void {
+    node.onLogSync = (syncMs) => {
+      node.onLogSync = undefined;
+      this.#later(syncMs + COUNTED_MS, () => {
+        this.#cluster.count("diedUnheard");
+        if (starts > 1) this.#dieUnheard(node, starts - 1);
+        this.#crash(node);
+      });
+    };
   }
 
   /** In the middle of the next sync of its log: what is sent at once has left, what waits for the sync has not. */

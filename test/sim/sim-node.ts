@@ -8,6 +8,7 @@ import { type DiskOptions, DiskWeather } from "./disk/disk-weather.ts";
 import { type DiskImage, NodeDisk } from "./disk/node-disk.ts";
 import type { Batch, CrashPlan } from "./disk/volume.ts";
 import type { Owner } from "./event-heap.ts";
+import type { ForgottenStarts } from "./forgotten-starts.ts";
 import type { Invariants } from "./invariants.ts";
 import type { Endpoint, SimNetwork } from "./network.ts";
 import { NodeClock } from "./node-clock.ts";
@@ -17,6 +18,7 @@ export interface SimNodeOptions {
   readonly world: World;
   readonly network: SimNetwork;
   readonly invariants: Invariants;
+  readonly forgotten: ForgottenStarts;
   readonly timing: Partial<Timing>;
   readonly disk: DiskOptions;
   /** Whether states of its disk are kept, to be put back. */
@@ -41,6 +43,8 @@ interface Machine extends Owner {
 class Process implements Owner {
   readonly id: number;
   alive = true;
+  /** Its end is decided: it takes nothing any more. */
+  ending = false;
   readonly endpoint: Endpoint;
   readonly #machine: Machine;
 
@@ -144,7 +148,7 @@ export class SimNode {
 
   start(): void {
     if (this.running || this.gone) return;
-    const { world, network, timing, voters } = this.#options;
+    const { world, network, forgotten, timing, voters } = this.#options;
     const { machine } = this;
     this.starts += 1;
     if (this.#options.keepsImages) this.images.push(this.disk.image());
@@ -156,7 +160,10 @@ export class SimNode {
       storage: this.disk.storage(process),
       raftId: this.id,
       bootstrap: this.starts === 1 && voters !== undefined ? { voters } : undefined,
-      transport: network.transport(process.endpoint, clock),
+      transport: forgotten.watch(network.transport(process.endpoint, clock), {
+        self: this.id,
+        sound: () => process.alive && !process.ending && !this.tampered,
+      }),
       clock,
       random: world.fork(10_000 + this.id * 100 + this.starts),
       log: silentLog,
@@ -214,6 +221,7 @@ export class SimNode {
   /** The process ends in a later turn, as a real one does; what it does until then counts. */
   #fatal(process: Process, error: Error): void {
     if (!process.alive) return;
+    process.ending = true;
     const { world, ended } = this.#options;
     world.note(() => `node ${this.id} ends: ${error.message}`);
     const code = error instanceof ConsensusError || error instanceof RaftError ? error.code : "unknown";
