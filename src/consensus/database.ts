@@ -1,3 +1,5 @@
+import type { Fatal } from "./errors.ts";
+
 /** One change of a batch. */
 export type Operation =
   | { readonly type: "put"; readonly key: string; readonly value: Uint8Array }
@@ -69,6 +71,8 @@ export interface Storage {
   openWitness?(): Promise<LogWitness>;
   /** @throws ConsensusError catalogCorrupt, folderInUse or storage */
   openCatalog(): Promise<CatalogDatabases>;
+  /** Who is told where a read finds that the disk has altered what it holds: the node must end, and look at all of it at its next start. */
+  onDamage?(listener: Fatal): void;
   /** As the disk is now; left out where it cannot fill up. */
   readonly space?: () => Promise<Space>;
   /** Marks the catalog, durably, as one that must not be served: the next open finds it damaged. */

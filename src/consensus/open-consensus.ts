@@ -2,6 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { RaftId } from "../core/peer.ts";
 import type { Random } from "../core/random.ts";
+import { createCatalog } from "../metadata/store-catalog.ts";
 import type { ConfState } from "../raft/types.ts";
 import { DurableCatalog } from "./catalog-store.ts";
 import type { Storage } from "./database.ts";
@@ -51,6 +52,7 @@ export async function openConsensus(options: OpenOptions): Promise<Driver> {
   let store: DurableCatalog | undefined;
   try {
     store = await openCatalog(options, log, fail);
+    checkCluster(store, options);
     const boot = { ...log.start, term: log.hardState.term, lastIndex: log.lastIndex() };
     await bringUp(options, log, store, transport, boot);
     await reconcile(log, store, storage.place);
@@ -69,6 +71,7 @@ export async function openConsensus(options: OpenOptions): Promise<Driver> {
       fatal,
     });
     failed = (error) => driver.fail(error);
+    storage.onDamage?.(fail);
     await driver.start();
     return driver;
   } catch (error) {
@@ -97,6 +100,14 @@ async function openCatalog(
     logger.warn({ reason: error.message, aside }, `the catalog is damaged and was set aside: ${source}`);
     return open();
   }
+}
+
+/** Which cluster a catalog is of stands in it; of another member's of the same cluster nothing is different. */
+function checkCluster(store: DurableCatalog, { clusterId, storage: { place } }: OpenOptions): void {
+  const found = createCatalog(store).cluster()?.clusterId;
+  if (found === undefined || clusterId === undefined || found === clusterId) return;
+  const message = `The catalog in ${place} is of the cluster ${found}, but the folder is of the cluster ${clusterId}: parts of two data folders were mixed. Put back the catalog as it was, or take ${place}/catalog away: then it is fetched from another member.`;
+  throw new ConsensusError("foreignFolder", message, { folder: place, found });
 }
 
 async function bringUp(options: OpenOptions, log: DurableRaftLog, store: DurableCatalog, transport: Transport, boot: Boot): Promise<void> {

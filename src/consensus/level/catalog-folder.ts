@@ -1,7 +1,7 @@
 import { mkdir, open as openFile, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { CatalogDatabases } from "../database.ts";
-import { ConsensusError } from "../errors.ts";
+import { ConsensusError, type Fatal } from "../errors.ts";
 import type { Room } from "../patient-writer.ts";
 import { folderDamage } from "./folder-check.ts";
 import { type DatabaseOptions, type LevelDatabase, openDatabase, syncFolder } from "./level-database.ts";
@@ -11,14 +11,20 @@ const CURRENT = "current";
 const CONDEMNED = "condemned";
 const PREFIX = "db-";
 const NAME = /^db-[1-9]\d*$/;
+const NEXT_START = "This node ends; at its next start it checks all of it, and fetches it from another member";
 const OPTIONS = { cacheBytes: 16 * 2 ** 20, writeBufferBytes: 4 * 2 ** 20, compression: true };
 
 /**
  * The folder of the catalog's databases. Its file `current` names the one that counts; another is an install that did not end, and goes at open.
+ * @param altered told where a read finds later what the disk has altered
  * @throws ConsensusError catalogCorrupt, folderInUse or storage
  */
-export async function openCatalogFolder(folder: string, room: Room): Promise<CatalogDatabases> {
-  const options = { ...OPTIONS, room };
+export async function openCatalogFolder(folder: string, room: Room, altered: Fatal): Promise<CatalogDatabases> {
+  const options: DatabaseOptions = {
+    ...OPTIONS,
+    room,
+    altered: (reason) => altered(damaged(folder, `a read found that the disk has altered it (${reason}). ${NEXT_START}`)),
+  };
   await mkdir(folder, { recursive: true });
   const verdict = await readLine(folder, CONDEMNED);
   if (verdict !== undefined) throw damaged(folder, verdict);

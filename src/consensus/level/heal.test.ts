@@ -1,6 +1,8 @@
-import { cp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, open as openFile, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
+import type { ConsensusError } from "../errors.ts";
 import { DurableRaftLog } from "../raft-log.ts";
 import { levelStorage } from "./level-storage.ts";
 import { MemoryCluster, tokenCommand } from "./memory-cluster.ts";
@@ -101,6 +103,88 @@ test("G2: a node without its catalog says nothing to the others and answers nobo
   cluster.network.heal();
   await opening;
   expect(cluster.node(3).status().term).toBeGreaterThanOrEqual(before.term);
+  await expectHealed();
+});
+
+/** As the disk alters it under a database that is open: in place, half of each table. */
+async function rot(folder: string): Promise<void> {
+  for (const name of (await readdir(folder)).filter((each) => each.endsWith(".ldb"))) {
+    const file = await openFile(join(folder, name), "r+");
+    const half = (await file.stat()).size >> 1;
+    await file.write(Buffer.alloc(half, 0xff), 0, half, 0);
+    await file.close();
+  }
+}
+
+test("a catalog that the disk alters while it is open ends its node at the first read that finds it, and is fetched from another member at the next start", async () => {
+  await withoutThird();
+  // More than the few blocks that a start reads.
+  await write("many", 600);
+  const before = await cluster.open(3, [1, 2, 3]);
+  await cluster.until(() => before.status().appliedIndex >= cluster.node(1).status().appliedIndex);
+  await cluster.stop(3);
+  const node = await cluster.open(3, [1, 2, 3]);
+  await cluster.until(() => node.status().leader === 1);
+  await rot(await currentFolder(3));
+  const reads = Array.from({ length: 600 }, (_, at) => () => node.catalog.joinToken(`many${at}`));
+  expect(() => reads.forEach((read) => void read())).toThrow(/Corruption/);
+  expect(cluster.failures).toMatchObject([
+    { code: "catalogCorrupt", message: expect.stringMatching(/the disk has altered it.*at its next start/) },
+  ]);
+  await cluster.stop(3);
+  await cluster.open(3, [1, 2, 3]);
+  expect(await readdir(cluster.folder(3))).toContain("catalog.damaged-1");
+  await expectHealed();
+});
+
+test("a read of the log or of the catalog, of one row or of many, tells of what the disk has altered", async () => {
+  cluster = new MemoryCluster(await mkdtemp(join(tmpdir(), "altered-")));
+  const folder = cluster.folder(1);
+  const rows = Array.from({ length: 200 }, (_, at) => ({ type: "put" as const, key: `k${at}`, value: Buffer.alloc(2_000, at) }));
+  const all = async (scan: AsyncIterable<unknown>): Promise<void> => {
+    for await (const _row of scan);
+  };
+  for (const part of ["log", "catalog"] as const) {
+    const open = async () => {
+      const storage = levelStorage(folder);
+      const told: string[] = [];
+      storage.onDamage?.((error) => told.push((error as ConsensusError).code));
+      if (part === "log") return { told, database: await storage.openLog(Buffer.from("none")), path: join(folder, "raft") };
+      const { current } = await storage.openCatalog();
+      return { told, database: current, path: join(folder, "catalog", "db-1") };
+    };
+    const first = await open();
+    await first.database.batch(rows, { sync: true });
+    await first.database.close();
+    const { told, database, path } = await open();
+    const view = database.snapshot();
+    await rot(path);
+    expect(() => rows.forEach(({ key }) => void database.get(key))).toThrow();
+    await expect(all(database.scan({ prefix: "" }))).rejects.toThrow();
+    await expect(all(view.scan({ prefix: "" }))).rejects.toThrow();
+    expect(told).toEqual(Array(3).fill(`${part}Corrupt`));
+    await view.close();
+    await database.close();
+  }
+});
+
+test("a catalog of another cluster in this node's folder is refused, with what to do; without it, the node fetches its own", async () => {
+  await withoutThird();
+  const catalog = join(cluster.folder(3), "catalog");
+  const other = new MemoryCluster(await mkdtemp(join(tmpdir(), "other-")));
+  other.clusterId = "another";
+  await other.open(1, [1]);
+  await other.initialise();
+  await other.stop(1);
+  await rm(catalog, { recursive: true });
+  await cp(join(other.folder(1), "catalog"), catalog, { recursive: true });
+  await other.close();
+  await expect(cluster.open(3, [1, 2, 3])).rejects.toMatchObject({
+    code: "foreignFolder",
+    message: expect.stringMatching(/of the cluster another, but the folder is of the cluster test.*take \S+catalog away/),
+  });
+  await rm(catalog, { recursive: true });
+  await cluster.open(3, [1, 2, 3]);
   await expectHealed();
 });
 

@@ -2,7 +2,7 @@ import { mkdir, open as openFile, readdir } from "node:fs/promises";
 import type { Database, DatabaseView, Operation, Range } from "../database.ts";
 import { ConsensusError } from "../errors.ts";
 import { NO_ROOM, PatientWriter, type Room } from "../patient-writer.ts";
-import { type Level, type LevelOptions, openLevel } from "./open-level.ts";
+import { isAltered, type Level, type LevelOptions, openLevel } from "./open-level.ts";
 import { dropShadow, openShadow } from "./shadow.ts";
 
 type LevelSnapshot = ReturnType<Level["snapshot"]>;
@@ -12,6 +12,8 @@ export interface DatabaseOptions extends LevelOptions {
   readonly room?: Room;
   /** What is looked at before the folder is opened again. @throws ConsensusError where it is damaged */
   readonly check?: () => Promise<void>;
+  /** Told why, where a read finds what the disk has altered. */
+  readonly altered?: (reason: string) => void;
 }
 
 /** @throws ConsensusError folderInUse where another process holds the folder */
@@ -42,11 +44,11 @@ export class LevelDatabase implements Database {
   }
 
   get(key: string): Uint8Array | undefined {
-    return this.#readable.getSync(key);
+    return this.#get(this.#readable, key, undefined);
   }
 
   scan(range: Range): AsyncIterable<readonly [string, Uint8Array]> {
-    return scanLevel(this.#readable, range, undefined);
+    return this.#scan(this.#readable, range, undefined);
   }
 
   /** A sync batch is a real fdatasync of LevelDB's own log. */
@@ -58,8 +60,8 @@ export class LevelDatabase implements Database {
     const level = this.#readable;
     const snapshot = level.snapshot();
     return {
-      get: (key) => level.getSync(key, { snapshot }),
-      scan: (range) => scanLevel(level, range, snapshot),
+      get: (key) => this.#get(level, key, snapshot),
+      scan: (range) => this.#scan(level, range, snapshot),
       close: () => snapshot.close(),
     };
   }
@@ -72,6 +74,36 @@ export class LevelDatabase implements Database {
 
   get #readable(): Level {
     return this.#shadow ?? this.#level;
+  }
+
+  #get(level: Level, key: string, snapshot: LevelSnapshot | undefined): Uint8Array | undefined {
+    try {
+      return snapshot === undefined ? level.getSync(key) : level.getSync(key, { snapshot });
+    } catch (error) {
+      this.#tellDamage(error);
+      throw error;
+    }
+  }
+
+  async *#scan(level: Level, range: Range, snapshot: LevelSnapshot | undefined): AsyncIterable<readonly [string, Uint8Array]> {
+    const prefix = Buffer.from(range.prefix);
+    const iterator = level.iterator<Buffer, Uint8Array>({
+      keyEncoding: "buffer",
+      ...(range.after === undefined ? { gte: prefix } : { gt: Buffer.from(range.prefix + range.after) }),
+      ...(prefix.byteLength === 0 ? {} : { lt: prefixEnd(prefix) }),
+      ...(range.limit === undefined ? {} : { limit: range.limit }),
+      ...(snapshot === undefined ? {} : { snapshot }),
+    });
+    try {
+      for await (const [key, value] of iterator) yield [key.toString("utf8"), value];
+    } catch (error) {
+      this.#tellDamage(error);
+      throw error;
+    }
+  }
+
+  #tellDamage(error: unknown): void {
+    if (isAltered(error)) this.#options.altered?.(error.message);
   }
 
   async #write(operations: readonly Operation[], options: { readonly sync: boolean }): Promise<void> {
@@ -107,18 +139,6 @@ export class LevelDatabase implements Database {
     await dropShadow(this.location, shadow);
     if (!same) throw lostWrite(this.location);
   }
-}
-
-async function* scanLevel(level: Level, range: Range, snapshot: LevelSnapshot | undefined): AsyncIterable<readonly [string, Uint8Array]> {
-  const prefix = Buffer.from(range.prefix);
-  const iterator = level.iterator<Buffer, Uint8Array>({
-    keyEncoding: "buffer",
-    ...(range.after === undefined ? { gte: prefix } : { gt: Buffer.from(range.prefix + range.after) }),
-    ...(prefix.byteLength === 0 ? {} : { lt: prefixEnd(prefix) }),
-    ...(range.limit === undefined ? {} : { limit: range.limit }),
-    ...(snapshot === undefined ? {} : { snapshot }),
-  });
-  for await (const [key, value] of iterator) yield [key.toString("utf8"), value];
 }
 
 /** The smallest key above all that start with `prefix`. UTF-8 has no byte 0xff, so the last byte can always be raised. */

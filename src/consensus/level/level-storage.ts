@@ -1,7 +1,7 @@
 import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Storage } from "../database.ts";
-import { logCorrupt } from "../errors.ts";
+import { type Fatal, logCorrupt } from "../errors.ts";
 import { isNoSpace } from "../patient-writer.ts";
 import { condemn, openCatalogFolder } from "./catalog-folder.ts";
 import { DiskRoom, type Patience } from "./disk-room.ts";
@@ -28,6 +28,8 @@ export function levelStorage(folder: string, { reserve: reserved = false, patien
   const reserve = new SpaceReserve(folder, join(folder, "space.reserve"));
   const room = new DiskRoom(reserve, patience);
   const makeRoom = (): Promise<boolean> => room.make();
+  let onDamage: Fatal = () => undefined;
+  const altered = (reason: string): void => onDamage(logCorrupt(folder, `a read found that the disk has altered it (${reason})`));
   return {
     place: folder,
     async openLog(marker) {
@@ -41,7 +43,7 @@ export function levelStorage(folder: string, { reserve: reserved = false, patien
       await rm(shadowOf(raft), { recursive: true, force: true });
       await check();
       try {
-        const database = await withRoom(makeRoom, () => openDatabase(raft, { ...LOG_OPTIONS, room, check }));
+        const database = await withRoom(makeRoom, () => openDatabase(raft, { ...LOG_OPTIONS, room, check, altered }));
         if (reserved) await reserve.take();
         return database;
       } catch (error) {
@@ -49,7 +51,10 @@ export function levelStorage(folder: string, { reserve: reserved = false, patien
       }
     },
     openWitness: () => openLogWitness(join(folder, "raft.witness")),
-    openCatalog: () => withRoom(makeRoom, () => openCatalogFolder(join(folder, "catalog"), room)),
+    openCatalog: () => withRoom(makeRoom, () => openCatalogFolder(join(folder, "catalog"), room, (error) => onDamage(error))),
+    onDamage(listener) {
+      onDamage = listener;
+    },
     ...(reserved ? { space: () => reserve.space() } : {}),
     condemnCatalog: (reason) => condemn(join(folder, "catalog"), reason),
     setCatalogAside: () => setAside(folder, "catalog"),

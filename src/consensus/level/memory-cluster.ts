@@ -24,6 +24,7 @@ export class MemoryCluster {
   readonly failures: Error[] = [];
   /** What nodes that are opened from now on keep their log and catalog on. */
   storageOf: (id: RaftId, folder: string) => Storage = (_id, folder) => levelStorage(folder);
+  clusterId = "test";
   readonly #root: string;
   readonly #timing: Partial<Timing>;
   #opens = 0;
@@ -46,7 +47,7 @@ export class MemoryCluster {
 
   async initialise(): Promise<void> {
     const leader = await this.leader();
-    await leader.propose({ type: "cluster.init", clusterId: "test", publicKey: new Uint8Array(4), member: factsOf(1) });
+    await leader.propose({ type: "cluster.init", clusterId: this.clusterId, publicKey: new Uint8Array(4), member: factsOf(1) });
   }
 
   folder(id: RaftId): string {
@@ -60,7 +61,7 @@ export class MemoryCluster {
     const driver = await openConsensus({
       storage: this.storageOf(id, folder),
       raftId: id,
-      clusterId: "test",
+      clusterId: this.clusterId,
       peers: () => this.#known.filter((known) => known !== id),
       bootstrap: voters === undefined ? undefined : { voters },
       transport: this.network.transport(id),

@@ -46,6 +46,11 @@ function openFailure(folder: string, error: unknown): ConsensusError {
   );
 }
 
+/** Whether a read failed because of what the files hold. */
+export function isAltered(error: unknown): error is Error {
+  return error instanceof Error && "code" in error && error.code === "LEVEL_CORRUPTION";
+}
+
 /** Whether `openDatabase` failed because of what the files hold, and not of how they can be reached. */
 export function isDamage(error: unknown): error is ConsensusError {
   return error instanceof ConsensusError && error.facts.damage === 1;
