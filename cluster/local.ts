@@ -136,7 +136,7 @@ function summary(nodes: readonly ChildNode[], leader: string | undefined, folder
 
 ${rows.join("\n")}
 ${leader === undefined ? "\nNo leader yet: pushes wait until there is one.\n" : ""}
-Try, each through another node:
+Try${nodes.length === 1 ? "" : ", each through another node"}:
   docker pull hello-world && docker tag hello-world 127.0.0.1:${port(0)}/hello && docker push 127.0.0.1:${port(0)}/hello
   podman pull --tls-verify=false 127.0.0.1:${port(1)}/hello
   skopeo inspect --tls-verify=false docker://127.0.0.1:${port(2)}/hello

@@ -136,6 +136,9 @@ test("a folder in use, an empty folder without a way in, and an open door are re
   await expect(startAt("192.0.2.1:7000")).rejects.toThrow(
     /^--p2p 192\.0\.2\.1:7000: this machine has no such address \(EADDRNOTAVAIL\); .*--advertise$/,
   );
+  await expect(startAt("[fe80::1]:7000")).rejects.toThrow(
+    /^--p2p \[fe80::1\]:7000: (?:nothing can listen there|this machine has no such address) \(E[A-Z]+\)/,
+  );
   const taken = running[0]?.p2p[0]?.split("/").at(-1);
   await expect(startAt(`127.0.0.1:${taken}`)).rejects.toThrow(
     /^--p2p 127\.0\.0\.1:\d+: another program listens there; stop it, or give another port$/,

@@ -207,7 +207,7 @@ function peerListenFailure(error: unknown, at: string): NodeError {
     case "ENOTFOUND":
       return new NodeError(`--p2p ${at}: this machine has no such address (${code}); what the others dial is --advertise`);
     default:
-      return new NodeError(`--p2p ${at}: ${code ?? reason.split("\n")[0]}`);
+      return new NodeError(`--p2p ${at}: nothing can listen there (${code ?? reason.split("\n")[0]}); give an address of this machine`);
   }
 }
 
