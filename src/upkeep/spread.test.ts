@@ -21,17 +21,18 @@ function heldPeriods(): { readonly clock: Clock; readonly tick: () => void } {
   return { clock: { ...systemClock, every }, tick: () => [...runs].forEach((run) => void run()) };
 }
 
-async function pinned(): Promise<{
+async function pinned(bytes: Uint8Array = BYTES): Promise<{
   readonly digest: Digest;
   readonly sizeBytes: number;
   readonly root: PieceHash;
   readonly commitId: string;
 }> {
   const node = cluster!.node(1);
-  const { commitId } = node.repair.newCommit(BYTES.byteLength);
-  node.blobs.put(BYTES);
-  const { root } = (await node.blobs.pin(DIGEST, commitId))!;
-  return { digest: DIGEST, sizeBytes: BYTES.byteLength, root, commitId };
+  const { commitId } = node.repair.newCommit(bytes.byteLength);
+  node.blobs.put(bytes);
+  const digest = digestOf(bytes);
+  const { root } = (await node.blobs.pin(digest, commitId))!;
+  return { digest, sizeBytes: bytes.byteLength, root, commitId };
 }
 
 test("candidates are those of the placement; members that are down come after them, draining ones last", async () => {
@@ -71,3 +72,31 @@ test("a target that hangs is hedged by the next member, so that `need` does not 
   gathered.abandon();
   release();
 });
+
+for (const { size, sizeBytes, atOnce } of [
+  { size: "large", sizeBytes: 4 * 1024 * 1024 + 1, atOnce: 1 },
+  { size: "small", sizeBytes: 4 * 1024 * 1024, atOnce: 2 },
+]) {
+  test(`a ${size} blob of three copies, two of them waited for, is sent to ${atOnce} at once, and to all in the end`, async () => {
+    cluster = await TestCluster.start({ nodes: 3, copies: 3, acks: 2 });
+    let held = 0;
+    const both = Promise.withResolvers<void>();
+    const release = cluster.nodes.slice(1).map((node) => {
+      const { receive } = node.blobs;
+      node.blobs.receive = (...given) => {
+        held += 1;
+        if (held === 2) both.resolve();
+        return receive.apply(node.blobs, given);
+      };
+      return holdReceives(node);
+    });
+    const { commitId, ...blob } = await pinned(Buffer.alloc(sizeBytes, 1));
+    const gathering = cluster.node(1).repair.gather(blob, { commitId, deadline: 1e12 }, NEVER);
+    await new Promise(setImmediate);
+    expect(held).toBe(atOnce);
+    for (const run of release) run();
+    expect((await gathering).copies.length).toBeGreaterThanOrEqual(2);
+    await both.promise;
+    (await gathering).abandon();
+  });
+}

@@ -34,6 +34,8 @@ export interface Spreading {
 }
 
 const RETRY_MS = 250;
+/** A larger blob goes to the members that `need` waits for, and to the others once those have it: all at once they share what this node can send. */
+const AT_ONCE_BYTES = 4 * 1024 * 1024;
 /** A target that has not acknowledged for so long may hang: another one is sent to beside it. */
 const HEDGE_MS = 5_000;
 
@@ -86,6 +88,12 @@ export class Spread {
   /** How many copies the target still lacks; what is left when `done` is for the repair. */
   get lacking(): number {
     return Math.max(0, targetCopies(this.#context.consensus.catalog, this.#context.copies) - this.#copies.size);
+  }
+
+  /** Targets that may be sent to at the moment. */
+  get #atOnce(): number {
+    const missing = this.#need - this.#copies.size;
+    return missing > 0 && this.#blob.sizeBytes > AT_ONCE_BYTES ? missing : this.lacking;
   }
 
   get copies(): readonly RaftId[] {
@@ -147,7 +155,7 @@ export class Spread {
     }
   }
 
-  /** As many targets at once as copies are lacking; where one fails, or is slow while `need` waits for it, the next in the order is sent to as well. */
+  /** As many targets at once as copies are lacking, of a large blob those for `need` first; where one fails, or is slow while `need` waits for it, the next in the order is sent to as well. */
   async #round(signal: AbortSignal): Promise<void> {
     const { clock, consensus } = this.#context;
     this.#settleNeed();
@@ -167,7 +175,7 @@ export class Spread {
     try {
       for (;;) {
         signal.throwIfAborted();
-        while (running.size < this.lacking && launch());
+        while (running.size < this.#atOnce && launch());
         if (running.size === 0) return;
         await Promise.race(running);
       }
