@@ -115,8 +115,8 @@ export const LOG: readonly Bug[] = [
     edits: [
       {
         file: "src/consensus/raft-log.ts",
-        find: "await log.append({ hardState: undefined, snapshot: undefined, entries: [], sync: true });",
-        replace: "await log.append({ hardState: undefined, snapshot: undefined, entries: [] });",
+        find: "await log.append({ hardState: undefined, snapshot: undefined, entries: [], start, sync: true });",
+        replace: "await log.append({ hardState: undefined, snapshot: undefined, entries: [], start });",
       },
     ],
   },

@@ -117,4 +117,15 @@ export const TRANSPORT: readonly Bug[] = [
       },
     ],
   },
+  {
+    number: 191,
+    name: "a disk that was put back is listened to once its number has passed what is known",
+    edits: [
+      {
+        file: "src/metadata/records.ts",
+        find: 'nonce === undefined || nonce === known.nonce ? undefined : "forked"',
+        replace: 'nonce === "" ? "forked" : undefined',
+      },
+    ],
+  },
 ];
