@@ -72,13 +72,13 @@ async function ask({ transport, atLeast, clock, signal }: HealOptions, peer: Raf
   return Promise.race([installed, late]).finally(() => patience.abort());
 }
 
-function receiverOf({ self, store, log, atLeast }: HealOptions, arrived: (index: number) => void): SnapshotReceiver {
+function receiverOf({ self, store, clock, log, atLeast }: HealOptions, arrived: (index: number) => void): SnapshotReceiver {
   const wants = (index: number): boolean => index >= atLeast && index > store.appliedIndex;
   const install = async (staging: Staging, index: number): Promise<void> => {
     await staging.commit();
     arrived(index);
   };
-  return new SnapshotReceiver({ self, store, log, wants, install });
+  return new SnapshotReceiver({ self, store, clock, log, wants, install });
 }
 
 function handlerOf(receiver: SnapshotReceiver): TransportHandler {

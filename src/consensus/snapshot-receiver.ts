@@ -1,3 +1,4 @@
+import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { RaftId } from "../core/peer.ts";
 import { SnapshotCut, SnapshotError, SnapshotReader } from "../metadata/snapshot.ts";
@@ -9,6 +10,7 @@ import type { AppliedStore, Staging } from "./store.ts";
 export interface SnapshotReceiverOptions {
   readonly self: RaftId;
   readonly store: AppliedStore;
+  readonly clock: Clock;
   readonly log: Log;
   /** Whether a snapshot of this index is of use. */
   readonly wants: (index: number) => boolean;
@@ -24,11 +26,16 @@ interface Partial {
 }
 
 const NOTHING = new Uint8Array(0);
+/** Twice as long as a sender holds its state for a stream that was cut: nobody will go on with it then, as where the log has brought the rest, and it takes room. */
+const KEEP_MS = 120_000;
 
 /** Takes snapshots in. What a stream that was cut has brought is kept, verified, and the next stream of the same snapshot goes on after it. */
 export class SnapshotReceiver {
   readonly #options: SnapshotReceiverOptions;
   #partial: Partial | undefined;
+  /** Set while a stream that was cut may be gone on with. */
+  #cancelDrop: (() => void) | undefined;
+  #dropping: Promise<void> = Promise.resolve();
   /** The stream that runs. */
   #running: { readonly abort: AbortController; readonly ended: Promise<unknown> } | undefined;
   #stopped = false;
@@ -98,6 +105,7 @@ export class SnapshotReceiver {
     } catch (error) {
       // Altered bytes: none of it is trusted. After a cut what was verified may be gone on from.
       if (error instanceof SnapshotError && !(error instanceof SnapshotCut)) await this.#drop();
+      else this.#cancelDrop = this.#options.clock.after(KEEP_MS, () => void this.#drop().catch(() => undefined)); // it goes at the next open
       throw error;
     }
     this.#partial = undefined;
@@ -109,6 +117,7 @@ export class SnapshotReceiver {
       const partial = this.#partial;
       if (partial === undefined || this.#resumeAfter(meta, seal) !== after)
         throw new ConsensusError("transfer", "A snapshot goes on from where this node is not.", { index: meta.index });
+      this.#cancelDrop?.();
       return partial;
     }
     await this.#drop();
@@ -123,10 +132,14 @@ export class SnapshotReceiver {
     return same && partial !== undefined ? partial.reader.lastKey : "";
   }
 
-  async #drop(): Promise<void> {
+  /** One after the other, and before another is begun: they have the same folder. */
+  #drop(): Promise<void> {
+    this.#cancelDrop?.();
     const partial = this.#partial;
     this.#partial = undefined;
-    await partial?.staging.discard();
+    const dropped = this.#dropping.then(() => partial?.staging.discard());
+    this.#dropping = dropped.catch(() => undefined);
+    return dropped;
   }
 }
 

@@ -7,7 +7,7 @@ import { SnapshotWriter } from "../metadata/snapshot.ts";
 import type { Change } from "../metadata/view.ts";
 import type { ConfState, SnapshotMessage } from "../raft/types.ts";
 import { ManualClock } from "./manual-clock.ts";
-import { decodeHeader, encodeWanted } from "./snapshot-header.ts";
+import { decodeHeader, decodeWanted, encodeWanted } from "./snapshot-header.ts";
 import { SnapshotReceiver } from "./snapshot-receiver.ts";
 import { SnapshotSender } from "./snapshot-sender.ts";
 import type { AppliedStore, StoreSnapshot } from "./store.ts";
@@ -25,12 +25,12 @@ function stateOf(rows: number, valueBytes: number): MemoryStore {
 }
 
 /** The part of a store that a receiver sees. */
-function staged(write: (rows: readonly Change[]) => void): AppliedStore {
+function staged(write: (rows: readonly Change[]) => void, discard: () => void = () => {}): AppliedStore {
   const staging = {
     write: async (rows: readonly Change[]) => write(rows),
     finish: async () => {},
     commit: async () => {},
-    discard: async () => {},
+    discard: async () => discard(),
   };
   return { appliedIndex: 0, stage: async () => staging } as unknown as AppliedStore;
 }
@@ -60,10 +60,55 @@ test("a snapshot is never whole in memory while it is received: what was written
       yield copy;
     }
   }
-  const receiver = new SnapshotReceiver({ self: 2, store, log: silentLog, wants: () => true, install: async () => {} });
+  const receiver = new SnapshotReceiver({
+    self: 2,
+    store,
+    clock: new ManualClock(),
+    log: silentLog,
+    wants: () => true,
+    install: async () => {},
+  });
   await receiver.take(1, { kind: "content", message: MESSAGE, seal: SEAL, after: "" }, sent());
   expect([written, chunks.length > 400, mostHeld > 0]).toEqual([1_000, true, true]);
   expect(mostHeld).toBeLessThan(20);
+});
+
+test("what a stream that was cut has brought is let go of where nobody goes on with it", async () => {
+  const clock = new ManualClock();
+  let discarded = 0;
+  const discard = (): void => {
+    discarded += 1;
+  };
+  const receiver = new SnapshotReceiver({
+    self: 2,
+    store: staged(() => {}, discard),
+    clock,
+    log: silentLog,
+    wants: () => true,
+    install: async () => {},
+  });
+  const writer = new SnapshotWriter(stateOf(100, 20_000));
+  async function* cut(after: string): AsyncIterable<Uint8Array> {
+    let count = 0;
+    for await (const chunk of writer.chunks(after)) {
+      count += 1;
+      if (count === 5) throw new Error("the cable was pulled");
+      yield chunk;
+    }
+  }
+  const content = (after: string) => ({ kind: "content", message: MESSAGE, seal: SEAL, after }) as const;
+  await expect(receiver.take(1, content(""), cut(""))).rejects.toThrow("the cable");
+  clock.advance(100_000);
+  const wanted = decodeWanted(await receiver.take(1, { kind: "offer", message: MESSAGE, seal: SEAL }, cut("")));
+  expect([discarded, wanted === ""]).toEqual([0, false]);
+  // Gone on with, and cut again: from then on it is counted anew.
+  await expect(receiver.take(1, content(wanted ?? ""), cut(wanted ?? ""))).rejects.toThrow("the cable");
+  clock.advance(100_000);
+  expect(discarded).toBe(0);
+  clock.advance(20_000);
+  await new Promise<void>((resolve) => setImmediate(resolve));
+  expect(discarded).toBe(1);
+  expect(decodeWanted(await receiver.take(1, { kind: "offer", message: MESSAGE, seal: SEAL }, cut("")))).toBe("");
 });
 
 test("a held state that cannot be read any more, as after its database was opened again, is let go of: the next stream is of a fresh one", async () => {

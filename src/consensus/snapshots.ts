@@ -37,12 +37,13 @@ export class Snapshots {
   #stopped = false;
 
   constructor(options: SnapshotsOptions) {
-    const { self, store, log } = options;
+    const { self, store, clock, log } = options;
     this.#options = options;
     this.#sender = new SnapshotSender(options);
     this.#receiver = new SnapshotReceiver({
       self,
       store,
+      clock,
       log,
       wants: (index) => index > store.appliedIndex,
       install: (staging, index) => this.#install(staging, index),

@@ -52,7 +52,14 @@ function receiver(): { readonly handler: Pick<TransportHandler, "receiveSnapshot
     };
   };
   const store = { appliedIndex: 0, stage } as unknown as AppliedStore;
-  const taker = new SnapshotReceiver({ self: 1, store, log: silentLog, wants: () => true, install: (staging) => staging.commit() });
+  const taker = new SnapshotReceiver({
+    self: 1,
+    store,
+    clock: new ManualClock(),
+    log: silentLog,
+    wants: () => true,
+    install: (staging) => staging.commit(),
+  });
   return {
     handler: {
       receiveSnapshot: async (from, _boot, bytes, chunks) => {

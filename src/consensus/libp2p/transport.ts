@@ -95,7 +95,7 @@ export class Libp2pTransport implements Transport {
       const bytes = await answer;
       const verdict = bytes === undefined ? "the stream ended without an answer" : verdictOf(bytes);
       if (!(verdict instanceof Uint8Array))
-        throw new ConsensusError("transfer", `The snapshot was not installed: ${String(verdict)}.`, { to });
+        throw new ConsensusError("transfer", `The snapshot was not installed: ${String(verdict).replace(/\.$/, "")}.`, { to });
       await stream.close();
       return new Uint8Array(verdict);
     } catch (error) {
