@@ -1,6 +1,8 @@
-import type { VoteMessage } from "../../src/raft/types.ts";
+import type { HardState, VoteMessage } from "../../src/raft/types.ts";
 import { isConfChangeRecord } from "./log-mirror.ts";
 import { configurationsOf, isQuorum, type Witness } from "./witness.ts";
+
+type Vote = Pick<HardState, "term" | "vote">;
 
 /** What Raft says of elections (paper, 5.2 and 5.4.1), held to what nodes send and have on their disks. */
 export class ElectionRules {
@@ -42,8 +44,8 @@ export class ElectionRules {
   }
 
   /** It stands for election. */
-  asked({ id, applied, log, campaigning }: Witness, { term, lastIndex, lastTerm, transfer }: VoteMessage): void {
-    this.#requests.set(`${id}:${term}`, { lastIndex, lastTerm });
+  asked({ id, applied, log, campaigning }: Witness, { type, term, lastIndex, lastTerm, transfer }: VoteMessage): void {
+    if (type === "vote") this.#requests.set(`${id}:${term}`, { lastIndex, lastTerm });
     const commit = campaigning?.() ?? 0;
     for (let index = applied + 1; index <= commit && !transfer; index += 1) {
       const record = log.records.get(index);
@@ -82,5 +84,13 @@ export class ElectionRules {
       "a vote goes to a log that is up to date",
       `node ${id}, whose log ends at ${index} of term ${own}, voted for ${to}, at ${theirs}`,
     );
+  }
+
+  /** Of what is on the disk of one node. */
+  stands(id: number, before: Vote, after: Vote, when: string): void {
+    const lower = after.term < before.term || (after.term === before.term && before.vote !== 0 && after.vote !== before.vote);
+    if (!lower) return;
+    const change = `from term ${before.term}, vote ${before.vote} to term ${after.term}, vote ${after.vote}`;
+    this.#fail("the hard state never regresses", `node ${id} went ${change} ${when}`);
   }
 }

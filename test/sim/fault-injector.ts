@@ -15,6 +15,7 @@ const UNHEARD_FROM = 0.4;
 const UNHEARD_MORE_MAX = 4;
 /** After the sync that counts a start, and before its catalog is open. */
 const COUNTED_MS = 0.001;
+const STARTED_MS_MAX = 400;
 
 type Handler = (action: FaultAction) => void;
 type NodeHandler = (node: SimNode, action: FaultAction) => void;
@@ -62,12 +63,12 @@ export class FaultInjector {
       addMember: churned,
       removeMember: churned,
       confChange: (action) => {
-        if (action.variant < 0.6) this.#applyLate();
+        if (action.variant < 0.6) this.#applyLate(action);
         churn.apply(action);
         this.#followUp(action, network);
       },
       transfer: churned,
-      ...this.#nodeHandlers(),
+      ...this.#nodeHandlers(clients),
     };
   }
 
@@ -95,11 +96,12 @@ export class FaultInjector {
       node.onLogSync = undefined;
       node.onInstall = undefined;
       node.onLead = undefined;
+      node.onUp = undefined;
       node.start();
     }
   }
 
-  #nodeHandlers() {
+  #nodeHandlers(clients: Clients) {
     const { world, count } = this.#cluster;
     const damage: NodeHandler = (node, action) => this.#damage(node, action);
     const fail: NodeHandler = (node, { kind }) => {
@@ -109,6 +111,10 @@ export class FaultInjector {
     return {
       crash: this.#at((node) => this.#crash(node)),
       crashAtSync: this.#at((node, { strength }) => this.#crashAtSync(node, strength)),
+      crashLoop: this.#at((node, { strength, variant }) => {
+        count("crashLoop");
+        this.#crashSoon(node, 2 + Math.floor(4 * variant), STARTED_MS_MAX * strength * strength, clients);
+      }),
       crashAll: () => {
         count("crashAll");
         for (const node of this.#cluster.nodes.values()) this.#crash(node);
@@ -149,10 +155,15 @@ export class FaultInjector {
     };
   }
 
-  /** What is committed waits for its turn everywhere, longer than an election takes. */
-  #applyLate(): void {
+  /** Disks are slow, for longer than an election takes: the others commit what a node has not synced, and so cannot apply. */
+  #applyLate({ target }: FaultAction): void {
     const { world, nodes } = this.#cluster;
-    for (const node of nodes.values()) node.weather.slowWrites(world.now + 2 * this.#timeoutMs, 3 * this.#timeoutMs);
+    const random = world.fork(Math.floor(target * 1e6));
+    const leader = this.#cluster.leader();
+    for (const node of nodes.values()) {
+      const share = node === leader ? 0.7 : 0.4;
+      if (random.float() < share) node.weather.slow(world.now + 2 * this.#timeoutMs, 4 * this.#timeoutMs);
+    }
   }
 
   /** Often the leader is lost while its change is under way. */
@@ -265,6 +276,17 @@ export class FaultInjector {
       node.onInstall = undefined;
       this.#later(delayMs, () => this.#crash(node));
     };
+  }
+
+  /** It dies soon after each start, so often; clients come back to it at once. */
+  #crashSoon(node: SimNode, times: number, aliveMs: number, clients: Clients): void {
+    node.onUp = () => {
+      clients.read(node);
+      clients.burst(node, 1);
+      if (times <= 1) node.onUp = undefined;
+      else this.#later(aliveMs, () => this.#crashSoon(node, times - 1, aliveMs, clients));
+    };
+    this.#crash(node);
   }
 
   #crash(node: SimNode): void {

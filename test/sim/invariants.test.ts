@@ -23,9 +23,9 @@ function write(entries: readonly Entry[], head: Batch[number]): Batch {
   return [...entries.map((each) => ({ type: "put" as const, key: `e${orderedIndex(each.index)}`, value: encodeEntries([each]) })), head];
 }
 
-function applied(index: number, seal: string, confState = CONF): Batch {
+function applied(index: number, seal: string, confState = CONF, installed = 0): Batch {
   return [
-    { type: "put", key: "m", value: encode({ index, term: 1, confState, checkpoint: index, installed: 0 }) },
+    { type: "put", key: "m", value: encode({ index, term: 1, confState, checkpoint: index, installed }) },
     { type: "put", key: `s${orderedIndex(index)}`, value: encode([0, Buffer.from(seal)]) },
   ];
 }
@@ -90,9 +90,42 @@ test.each<[invariant: string, happen: (invariants: Invariants) => unknown]>([
     (all) => [all.sent(1, ask(1, 2, 5)), all.logWritten(2, write([entry(2, 4)], meta(5, 1, 2)), true), all.sent(2, vote(2, 1, 5))],
   ],
   ["one configuration change at a time", (all) => all.logWritten(1, write([change(2), change(3)], meta(2, 1, 3)), true)],
+  ["one configuration change at a time", (all) => [changed(all), all.sent(1, { ...append(1, 2, 2), prevIndex: 2, entries: [change(3)] })]],
+  [
+    "no campaign before what is committed of the configuration has applied",
+    (all) => {
+      changed(all);
+      all.witness(3).campaigning = () => 2;
+      all.sent(3, { ...ask(3, 2, 3), type: "preVote" });
+    },
+  ],
+  ["a leader counts what is on the disks of others", (all) => [replicated(all), counting(all, 3), all.sent(1, append(1, 2, 1))]],
+  [
+    "a leader counts what is on the disks of others",
+    (all) => [replicated(all), elected(all, 3), counting(all, 2, 3), all.sent(1, append(1, 3, 1))],
+  ],
+  ["what has applied stays", (all) => [all.catalogWritten(1, applied(2, "a")), all.catalogReplaced(1, rowsOf(applied(1, "s")))]],
   ["corruption is detected", (all) => [replicated(all), all.logOpened(3, new Map([["m", recordOf(meta(2, 1, 1))]]))()]],
 ])("a breach of %j is seen", (invariant, happen) => {
   expect(judge(happen)).toBe(invariant);
+});
+
+test("what a leader counts is judged by nothing that was lost or replaced after the answer", () => {
+  const later = (all: Invariants) => [replicated(all), all.logWritten(2, write([], meta(3, 0, 1)), true), counting(all, 2)];
+  expect(judge((all) => [later(all), all.sent(1, append(1, 2, 1))])).toBeUndefined();
+  const lost = (all: Invariants) => [replicated(all), counting(all, 3), Object.assign(all.witness(2), { tampered: true })];
+  expect(judge((all) => [lost(all), all.sent(1, append(1, 2, 1))])).toBeUndefined();
+});
+
+test("entries on their way to the disk may be overtaken by a snapshot, and are judged again once the log knows of it", () => {
+  const installed = (all: Invariants) => [
+    replicated(all),
+    all.catalogWritten(2, applied(2, "a")),
+    all.catalogReplaced(3, rowsOf(applied(2, "a", CONF, 2))),
+  ];
+  const late = write([entry(2, 1, "late")], meta(2, 1, 2));
+  expect(judge((all) => [installed(all), all.logWritten(3, late, true)])).toBeUndefined();
+  expect(judge((all) => [installed(all), all.logWritten(2, late, true)])).toBe("state machine safety");
 });
 
 test("a vote that has waited for the disk, while the log was cut within its term, is not judged", () => {
@@ -117,6 +150,29 @@ function elect(invariants: Invariants): void {
 
 function change(index: number): Entry {
   return entry(index, 2, "c", "confChangeV2");
+}
+
+/** All three have a change of the configuration at 2, and nobody has applied it. */
+function changed(invariants: Invariants): void {
+  for (const id of [1, 2, 3]) invariants.logWritten(id, write([change(2)], meta(2, 1, 2, 2)), true);
+  invariants.sent(2, vote(2, 1, 2));
+  invariants.leads(1, 2);
+}
+
+/** The node 1 leads, and takes it for known that the others have the entry. */
+function counting(invariants: Invariants, match: number, term = 2): void {
+  invariants.witness(1).leading = () => ({ term, match });
+}
+
+/** By 1 and 3, while the disk of 2 knows nothing of the term. */
+function elected(invariants: Invariants, term: number): void {
+  for (const id of [1, 3]) invariants.logWritten(id, write([], meta(term, 1, 2)), true);
+  invariants.sent(3, vote(3, 1, term));
+  invariants.leads(1, term);
+}
+
+function rowsOf(batch: Batch): Map<string, Uint8Array> {
+  return new Map(batch.map((operation) => [operation.key, recordOf(operation)]));
 }
 
 function recordOf(operation: Batch[number]): Uint8Array {

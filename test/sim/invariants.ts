@@ -5,13 +5,13 @@ import { decode } from "../../src/core/codec.ts";
 import type { ConfState, HardState } from "../../src/raft/types.ts";
 import type { Batch, Rows } from "./disk/volume.ts";
 import { ElectionRules } from "./election-rules.ts";
+import { LeaderRules } from "./leader-rules.ts";
 import { isConfChangeRecord, LogMirror, sameBytes, termOf } from "./log-mirror.ts";
+import { StateRules } from "./state-rules.ts";
 import { configurationsOf, configured, isQuorum, type Witness } from "./witness.ts";
 import { ViolationError, type World } from "./world.ts";
 
 type RaftMessage = Extract<PeerMessage, { kind: "raft" }>["message"];
-
-type Vote = Pick<HardState, "term" | "vote">;
 
 interface SeenEntry {
   readonly record: Uint8Array;
@@ -22,6 +22,7 @@ interface CatalogMeta {
   readonly index: number;
   readonly term: number;
   readonly confState: ConfState;
+  readonly installed: number;
 }
 
 /** Holds the whole cluster to the rules of Raft, from what nodes write and say. Every check touches only what has changed. */
@@ -29,19 +30,20 @@ export class Invariants {
   readonly #world: World;
   readonly #witnesses = new Map<number, Witness>();
   readonly #elections: ElectionRules;
+  readonly #leaders: LeaderRules;
+  readonly #states: StateRules;
   /** By index, then term: the entry, and the term of the one before it. */
   readonly #entries: Map<number, SeenEntry>[] = [];
   readonly #committed: (Uint8Array | undefined)[] = [];
   #commitIndex = 0;
-  readonly #seals = new Map<number, Uint8Array>();
-  readonly #configurations = new Map<number, string>();
-  readonly #termsBegun = new Set<number>();
-
   readonly #retired = new Set<number>();
 
   constructor(world: World) {
     this.#world = world;
-    this.#elections = new ElectionRules((invariant, message) => this.#fail(invariant, message));
+    const fail = (invariant: string, message: string): void => this.#fail(invariant, message);
+    this.#elections = new ElectionRules(fail);
+    this.#leaders = new LeaderRules(fail);
+    this.#states = new StateRules(fail);
   }
 
   /** From now on nothing of this identity counts, since nobody takes anything of it: what it promised before stands. */
@@ -61,9 +63,12 @@ export class Invariants {
       id,
       log: new LogMirror(),
       applied: 0,
+      installed: 0,
       configurations: [],
       running: undefined,
       campaigning: undefined,
+      leading: undefined,
+      tampered: false,
       committedBefore: 0,
       promised: { term: 0, index: 0 },
       committedFloor: 0,
@@ -101,7 +106,7 @@ export class Invariants {
     return () => {
       if (!readable && before.durable.lastIndex > 0) this.#fail("corruption is detected", `node ${id} opened a log without a head record`);
       if (!readable) return;
-      this.#checkHardState(id, before.durable, found.hardState, "over a restart");
+      this.#elections.stands(id, before.durable, found.hardState, "over a restart");
       for (let index = Math.max(before.base.index, found.base.index) + 1; index <= before.durable.lastIndex; index += 1) {
         const old = before.unsure.has(index) ? undefined : before.records.get(index);
         const now = found.records.get(index);
@@ -126,7 +131,7 @@ export class Invariants {
     const before = witness.log.hardState;
     const meta = witness.log.write(batch, sync, (index, record) => this.#noteEntry(witness, index, record));
     if (meta === undefined) return;
-    this.#checkHardState(id, before, meta.hardState, "in a write");
+    this.#elections.stands(id, before, meta.hardState, "in a write");
     this.#checkVerified(witness, before, meta.hardState);
     const { promised } = witness;
     if (meta.hardState.term === promised.term && meta.lastIndex < promised.index) {
@@ -147,9 +152,20 @@ export class Invariants {
     if (head === undefined) return;
     const meta = decode(head) as CatalogMeta;
     const link = rows.get(`s${orderedIndex(meta.index)}`);
+    witness.installed = meta.installed;
     this.#applied(witness, meta, link, false);
     // What has applied was committed, though the hard state that says so may have missed its sync.
     witness.committedFloor = Math.max(witness.committedFloor, meta.index);
+  }
+
+  /** A snapshot has taken the place of a running node's catalog: what had applied is in it. */
+  catalogReplaced(id: number, rows: Rows): void {
+    if (this.#retired.has(id)) return;
+    const head = rows.get("m");
+    const { index } = head === undefined ? { index: 0 } : (decode(head) as CatalogMeta);
+    const { applied } = this.witness(id);
+    if (index < applied) this.#fail("what has applied stays", `node ${id} has applied ${applied}, and installs a snapshot of ${index}`);
+    this.catalogOpened(id, rows);
   }
 
   catalogWritten(id: number, batch: Batch): void {
@@ -184,6 +200,8 @@ export class Invariants {
       case "heartbeat":
       case "snapshot":
         this.#elections.leads(witness, message.term);
+        if (!this.#retired.has(message.to)) this.#leaders.counted(witness, this.witness(message.to), message.term);
+        if (message.type === "append") this.#leaders.proposed(witness, message);
         if (message.type === "append") this.#announced(witness, message.commit, message.term);
         // It tells of no more than its receiver is known to have, which may be less than the leader has committed.
         else if (message.type === "heartbeat") this.#announced(witness, message.commit, undefined);
@@ -196,6 +214,7 @@ export class Invariants {
         if (message.rejected) this.#told(witness, this.witness(message.to), message.committed);
         break;
       case "vote":
+      case "preVote":
         this.#elections.asked(witness, message);
         break;
       case "appendReply":
@@ -305,22 +324,14 @@ export class Invariants {
       witness.applied = index;
       configured(witness, confState);
     }
-    const text = JSON.stringify(confState);
-    const agreed = this.#configurations.get(index);
-    if (agreed === undefined) this.#configurations.set(index, text);
-    else if (agreed !== text)
-      this.#fail("state machine safety", `node ${witness.id} has the configuration ${text} at ${index}, others ${agreed}`);
+    this.#states.configured(witness.id, index, confState);
     const seal = link === undefined ? undefined : decodeLink(link)?.value;
     if (seal !== undefined) this.#checkSeal(witness, index, seal);
   }
 
   #checkSeal(witness: Witness, index: number, seal: Uint8Array): void {
     this.#world.hash.add(index * 257 + (seal[0] ?? 0));
-    const same = this.#seals.get(index);
-    if (same === undefined) this.#seals.set(index, seal);
-    else if (!sameBytes(same, seal)) {
-      this.#fail("state machine safety", `the state of node ${witness.id} at ${index} is not that of the others: the seals differ`);
-    }
+    this.#states.sealed(witness.id, index, seal);
   }
 
   /** Log matching (Raft paper, 5.3): an entry of one index and term is the same in every log, and so is the one before it. */
@@ -332,32 +343,22 @@ export class Invariants {
     const known = byTerm.get(term);
     if (known === undefined) {
       byTerm.set(term, { record, previousTerm });
-      if (!this.#termsBegun.has(term)) this.#termBegins(witness, index, term);
+      this.#leaders.begins(witness, index, term, { index: this.#commitIndex, record: this.#committed[this.#commitIndex] });
     } else if (!sameBytes(known.record, record)) {
       this.#fail("log matching", `the entry ${index} of term ${term} is another one at node ${witness.id}`);
     } else if (known.previousTerm !== undefined && previousTerm !== undefined && known.previousTerm !== previousTerm) {
       const both = `${previousTerm} at node ${witness.id}, of ${known.previousTerm} elsewhere`;
       this.#fail("log matching", `before the entry ${index} of term ${term} stands one of term ${both}`);
     }
-    if (index <= witness.applied) {
+    // Where a snapshot came in while entries were on their way to the disk, the log is told of it after them.
+    const overtaken = index <= witness.installed && witness.log.base.index < witness.installed;
+    if (index <= witness.applied && !overtaken) {
       const committed = this.#committed[index];
       if (committed !== undefined && !sameBytes(committed, record)) {
         this.#fail("state machine safety", `node ${witness.id} replaces the entry ${index}, which it has applied`);
       }
     }
     if (known === undefined && isConfChangeRecord(record)) this.#checkConfChange(witness, index);
-  }
-
-  /** Leader completeness (Raft paper, 5.4.3), looked at where the first entry of a new term is written: all before it is the leader's log. */
-  #termBegins(witness: Witness, index: number, term: number): void {
-    this.#termsBegun.add(term);
-    const last = this.#commitIndex;
-    const committed = this.#committed[last];
-    if (committed === undefined || termOf(committed) >= term) return;
-    const own = last >= index ? undefined : witness.log.termAt(last);
-    if (last >= index || (witness.log.base.index < last && own !== termOf(committed))) {
-      this.#fail("leader completeness", `the leader of term ${term} begins at ${index} without the committed entry ${last}`);
-    }
   }
 
   /** Dissertation, 4.1: a configuration change is proposed only where all before it have applied, so where they are committed. */
@@ -383,13 +384,6 @@ export class Invariants {
     if (after.term === before.term) return;
     // What it committed in one write with the step to a new term may have been verified in the old one.
     witness.committedFloor = Math.max(witness.committedFloor, after.commit);
-  }
-
-  #checkHardState(id: number, before: Vote, after: Vote, when: string): void {
-    const lower = after.term < before.term || (after.term === before.term && before.vote !== 0 && after.vote !== before.vote);
-    if (!lower) return;
-    const change = `from term ${before.term}, vote ${before.vote} to term ${after.term}, vote ${after.vote}`;
-    this.#fail("the hard state never regresses", `node ${id} went ${change} ${when}`);
   }
 
   #fail(invariant: string, message: string): void {

@@ -19,7 +19,10 @@ const LONG = 3;
 const READS = 4;
 const HUNTED_MS_MAX = 40;
 const FRIEND_RATIO = 0.8;
+const STALLED_RATIO = 0.5;
+const STALLED_MS_MAX = 60;
 const BREAK_MS_MIN = 20;
+const CATALOG_SYNC_MS = 1_100;
 
 /** What a plan does to the network. */
 export class NetworkFaults {
@@ -117,12 +120,15 @@ export class NetworkFaults {
     const peer = others[Math.floor(target * others.length)];
     if (leader === undefined || peer === undefined) return;
     cluster.count("linkBreak");
-    if (variant < 0.8) peer.weather.slow(world.now + timeoutMs, timeoutMs * (1 + 3 * strength));
+    // A log is cut once the catalog behind it is synced, each second.
+    const cutMs = BREAK_MS_MIN + (variant < 0.6 ? CATALOG_SYNC_MS : 0) + timeoutMs * strength * strength;
+    if (variant < 0.8) peer.weather.slow(world.now + timeoutMs, cutMs + timeoutMs * (1 + 3 * strength));
     if (variant < 0.5) leader.weather.slowWrites(world.now + timeoutMs, timeoutMs * strength);
     clients.burst(leader, 3 + Math.floor(10 * strength));
     const arrivedMs = ASKED_MS + delayMsMax * (0.5 + variant);
     later(arrivedMs, () => network.cut(leader.id, peer.id));
-    later(arrivedMs + BREAK_MS_MIN + timeoutMs * strength * strength, () => {
+    if (variant < 0.6) later(arrivedMs + CATALOG_SYNC_MS * strength, () => clients.burst(leader, 3));
+    later(arrivedMs + cutMs, () => {
       network.heal();
       network.breakLink(leader.id, peer.id);
     });
@@ -144,13 +150,15 @@ export class NetworkFaults {
         network.cut(other, id);
       }
     };
+    const [slow] = [...nodes.values()].filter((node) => node.running && node !== cluster.leader());
     for (const node of nodes.values()) {
       node.onLead = () => {
         clients.burst(node, 1 + Math.floor(8 * random.float()));
+        // A machine that is short of everything: what comes from the network and from its disk meanwhile, it learns of in one turn.
+        if (random.float() < STALLED_RATIO) later(STALLED_MS_MAX * random.float(), () => slow?.pause(2 * timeoutMs * random.float(), 0));
         later(HUNTED_MS_MAX * random.float(), () => hunted(node.id));
       };
     }
-    const [slow] = [...nodes.values()].filter((node) => node.running && node !== cluster.leader());
     const huntMs = 4 * timeoutMs + 3 * durationMs;
     if (variant < 0.6) slow?.weather.slow(world.now + huntMs, 8 * timeoutMs * strength);
     const leader = cluster.leader();

@@ -1,8 +1,11 @@
 import type { Driver } from "../../src/consensus/driver.ts";
+import { decode } from "../../src/core/codec.ts";
 import type { Clients } from "./clients.ts";
 import type { Cluster } from "./cluster.ts";
+import type { Rows } from "./disk/volume.ts";
 import { sameBytes } from "./log-mirror.ts";
 import type { Settings } from "./settings.ts";
+import type { SimNode } from "./sim-node.ts";
 import { ViolationError } from "./world.ts";
 
 const LEADER_TIMEOUTS = 10;
@@ -53,6 +56,8 @@ export class Settling {
       if (appliedIndex !== lastIndex) return `node ${id} has applied ${appliedIndex} of ${lastIndex}`;
       if (!sameBytes(node.driver.seal(), leader.seal()))
         this.#fail("state machine safety", `node ${id} ends with another state than the leader`);
+      const reason = this.#compare(node, leader, lastIndex);
+      if (reason !== undefined) return reason;
       if (!members.has(id)) return `node ${id} is no member and still in the configuration`;
     }
     for (const id of members) if (!voters.includes(id) && !learners.includes(id)) return `member ${id} is not in the configuration`;
@@ -62,7 +67,33 @@ export class Settling {
     return undefined;
   }
 
+  /** Rows, not seals alone: a seal tells of what entries have written, and not whether all of it is still there. */
+  #compare(node: SimNode, leader: Driver, index: number): string | undefined {
+    const rows = stateOf(node, index);
+    const others = stateOf(this.#cluster.nodes.get(leader.self)!, index);
+    if (rows === undefined || others === undefined) return `node ${node.id} or the leader has not written entry ${index}`;
+    for (const key of new Set([...rows.keys(), ...others.keys()])) {
+      const own = rows.get(key);
+      const other = others.get(key);
+      if (own !== undefined && other !== undefined && sameBytes(own, other)) continue;
+      const what = own === undefined ? "lacks" : other === undefined ? "has, and the leader has not," : "has another value in";
+      this.#fail("state machine safety", `node ${node.id} ${what} the row ${JSON.stringify(key)} at entry ${index}`);
+      return undefined;
+    }
+    return undefined;
+  }
+
   #fail(invariant: string, message: string): void {
     this.#cluster.world.fail(new ViolationError(invariant, message));
   }
+}
+
+const CATALOG = "c";
+
+/** The catalog as the node's disk has it; undefined where it is not there as of `index` yet. */
+function stateOf(node: SimNode, index: number): Rows | undefined {
+  const rows = node.disk.catalog.written();
+  const head = rows.get("m");
+  if (head === undefined || (decode(head) as { readonly index: number }).index !== index) return undefined;
+  return new Map([...rows].filter(([key]) => key.startsWith(CATALOG)));
 }

@@ -2,8 +2,10 @@ import type { Driver } from "../../src/consensus/driver.ts";
 import { ConsensusError } from "../../src/consensus/errors.ts";
 import { openConsensus } from "../../src/consensus/open-consensus.ts";
 import type { Timing } from "../../src/consensus/timing.ts";
+import type { Transport, TransportHandler } from "../../src/consensus/transport.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { RaftError } from "../../src/raft/errors.ts";
+import { commitBound } from "./commit-bound.ts";
 import { type DiskOptions, DiskWeather } from "./disk/disk-weather.ts";
 import { type DiskImage, NodeDisk } from "./disk/node-disk.ts";
 import type { Batch, CrashPlan } from "./disk/volume.ts";
@@ -73,8 +75,6 @@ export class SimNode {
   readonly weather: DiskWeather;
   readonly drift = { rate: 1, offsetMs: 0 };
   driver: Driver | undefined;
-  /** Something was done to its disk that Raft does not bear: it may refuse to go on. */
-  tampered = false;
   /** It will never start again. */
   gone = false;
   starts = 0;
@@ -82,6 +82,8 @@ export class SimNode {
   readonly images: DiskImage[] = [];
   /** Called when a sync of its log begins, with its length. */
   onLogSync: ((durationMs: number) => void) | undefined;
+  /** Called when it has opened and takes part. */
+  onUp: (() => void) | undefined;
   /** Called when it has become leader. */
   onLead: (() => void) | undefined;
   /** Called when it begins to install a snapshot. */
@@ -106,6 +108,7 @@ export class SimNode {
         if (sync) this.onLogSync?.(durationMs);
       },
       catalogOpened: invariants.catalogOpened.bind(invariants, id),
+      catalogReplaced: invariants.catalogReplaced.bind(invariants, id),
       installBegun: () => {
         options.installing(this);
         this.onInstall?.();
@@ -114,6 +117,15 @@ export class SimNode {
     };
     this.disk = new NodeDisk(world, `n${id}`, this.weather, observer, image);
     if (image !== undefined) invariants.founded(id, image);
+  }
+
+  /** Something was done to its disk that Raft does not bear: it may refuse to go on. */
+  get tampered(): boolean {
+    return this.#options.invariants.witness(this.id).tampered;
+  }
+
+  set tampered(tampered: boolean) {
+    this.#options.invariants.witness(this.id).tampered = tampered;
   }
 
   /** This start of it, for clocks of what runs beside it. */
@@ -156,11 +168,13 @@ export class SimNode {
     this.#process = process;
     world.note(() => `node ${this.id} starts`);
     const clock = new NodeClock(world, process, this.drift);
+    const wire = network.transport(process.endpoint, clock);
+    const transport: Transport = { ...wire, start: (handler, boot) => wire.start(this.#judged(handler), boot) };
     openConsensus({
       storage: this.disk.storage(process),
       raftId: this.id,
       bootstrap: this.starts === 1 && voters !== undefined ? { voters } : undefined,
-      transport: forgotten.watch(network.transport(process.endpoint, clock), {
+      transport: forgotten.watch(transport, {
         self: this.id,
         sound: () => process.alive && !process.ending && !this.tampered,
       }),
@@ -187,6 +201,7 @@ export class SimNode {
     const witness = this.#options.invariants.witness(this.id);
     witness.running = undefined;
     witness.campaigning = undefined;
+    witness.leading = undefined;
     this.#options.network.down(process.endpoint);
     this.disk.crash(plans);
   }
@@ -194,14 +209,22 @@ export class SimNode {
   #opened(process: Process, driver: Driver): void {
     if (!process.alive) return;
     this.#confirmLog?.();
-    const { invariants, up } = this.#options;
+    const { world, invariants, up } = this.#options;
     this.driver = driver;
     const witness = invariants.witness(this.id);
     witness.running = () => driver.configuration();
     witness.campaigning = () => {
       const { role, commitIndex } = driver.status();
-      return role === "candidate" ? commitIndex : undefined;
+      return role === "candidate" || role === "preCandidate" ? commitIndex : undefined;
     };
+    witness.leading = (peer) => {
+      const known = driver.leads() ? driver.progress().find(({ raftId }) => raftId === peer) : undefined;
+      return known === undefined ? undefined : { term: driver.status().term, match: known.match };
+    };
+    if (this.disk.catalog.gapped) {
+      const message = `node ${this.id} opened a catalog from the middle of which batches are missing`;
+      world.fail(new ViolationError("corruption is detected", message));
+    }
     driver.onSeal((index, seal) => {
       if (process.alive) invariants.entryApplied(this.id, index, seal);
     });
@@ -216,6 +239,29 @@ export class SimNode {
       if (begins) this.onLead?.();
     });
     up(this);
+    this.onUp?.();
+  }
+
+  /** What it hears is judged by what that does to its commit index. */
+  #judged(handler: TransportHandler): TransportHandler {
+    const { world } = this.#options;
+    return {
+      receive: (from, boot, messages) => {
+        const before = this.driver?.status();
+        const refusal = handler.receive(from, boot, messages);
+        const after = this.driver?.status();
+        if (before === undefined || after === undefined || before.role === "leader" || after.role === "leader") return refusal;
+        const bound = commitBound(messages);
+        if (after.commitIndex > Math.max(before.commitIndex, bound)) {
+          const message = `node ${this.id} goes from commit ${before.commitIndex} to ${after.commitIndex} by messages that let it commit ${bound}`;
+          world.fail(new ViolationError("a follower commits what it has verified", message));
+        }
+        return refusal;
+      },
+      receiveSnapshot: (from, boot, header, chunks) => handler.receiveSnapshot(from, boot, header, chunks),
+      refused: (by, refusal) => handler.refused(by, refusal),
+      unreachable: (to) => handler.unreachable(to),
+    };
   }
 
   /** The process ends in a later turn, as a real one does; what it does until then counts. */

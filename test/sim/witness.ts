@@ -7,12 +7,18 @@ export interface Witness {
   readonly log: LogMirror;
   /** The index that it has applied: in memory while it runs, on its disk when it has opened. */
   applied: number;
+  /** The index of the newest snapshot that has become its catalog; its log may not know of it yet. */
+  installed: number;
   /** The configurations that it has had last, the newest first. */
   configurations: readonly ConfState[];
   /** The one in force in the running node, which comes before that of the catalog. */
   running: (() => ConfState) | undefined;
   /** As candidate: what it knows to be committed. Undefined in another role. */
   campaigning: (() => number | undefined) | undefined;
+  /** As leader: its term, and up to where it counts the copy of another. Undefined in another role. */
+  leading: ((peer: number) => { readonly term: number; readonly match: number } | undefined) | undefined;
+  /** Something was done to its disk that Raft does not bear: what it had acknowledged may be gone. */
+  tampered: boolean;
   /** What it knew to be committed when it last became leader. */
   committedBefore: number;
   /** The highest index that it has acknowledged, in the newest term. */

@@ -11,6 +11,8 @@ export interface DiskObserver {
   logWritten(batch: Batch, sync: boolean): void;
   logWriting(batch: Batch, sync: boolean, durationMs: number): void;
   catalogOpened(rows: Rows): void;
+  /** A snapshot has become the current one. */
+  catalogReplaced(rows: Rows): void;
   /** A snapshot is about to be written. */
   installBegun(): void;
   catalogWritten(batch: Batch): void;
@@ -148,7 +150,7 @@ export class NodeDisk {
         const old = current;
         this.#catalog = fresh.volume;
         this.#openCatalog = fresh;
-        this.#observer.catalogOpened(fresh.volume.synced());
+        this.#observer.catalogReplaced(fresh.volume.synced());
         current = fresh;
         this.installing = false;
         switched();

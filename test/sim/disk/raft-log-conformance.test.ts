@@ -9,6 +9,7 @@ const BLIND: DiskObserver = {
   logWritten: () => undefined,
   logWriting: () => undefined,
   catalogOpened: () => undefined,
+  catalogReplaced: () => undefined,
   installBegun: () => undefined,
   catalogWritten: () => undefined,
 };

@@ -75,3 +75,21 @@ test("a full write buffer goes into tables, where a value can be altered", () =>
   const changed = found instanceof Map ? [...found].filter(([key, value]) => Buffer.compare(value, before.get(key)!) !== 0) : [];
   expect(changed).toHaveLength(1);
 });
+
+test("an open that lacks a batch before others says so, and one that lacks the end does not", () => {
+  const large = (at: number): Batch => [{ type: "put", key: `k${at}`, value: new Uint8Array(20_000).fill(at) }];
+  const altered = (place: number): Volume => {
+    const volume = new Volume();
+    for (const at of [1, 2, 3, 4, 5, 6]) volume.append(large(at), true);
+    expect(volume.rot({ places: [place] })).toBe(true);
+    return volume;
+  };
+  const middle = altered(0.3);
+  expect(keysOf(middle.recover(undefined))).not.toEqual(["k1", "k2", "k3", "k4", "k5", "k6"]);
+  expect(middle.gapped).toBe(true);
+  const end = new Volume();
+  for (const at of [1, 2]) end.append(large(at), true);
+  end.crash({ keep: 0, torn: 0.5 }, { batch: large(3), brokenOff: false });
+  end.recover(undefined);
+  expect(end.gapped).toBe(false);
+});

@@ -35,6 +35,8 @@ export class Volume {
   #synced = 0;
   #torn: { readonly batch: Batch; readonly part: number } | undefined;
   #rot: Rot | undefined;
+  /** What an open has found lacks batches that stand before others: no state that ever was. */
+  gapped = false;
 
   constructor(rows: Rows = new Map()) {
     this.#tables = new Map(rows);
@@ -61,6 +63,13 @@ export class Volume {
   synced(): Rows {
     const rows = new Map(this.#tables);
     for (const batch of this.#wal.slice(0, this.#synced)) write(rows, batch);
+    return rows;
+  }
+
+  /** All that has been written, whether a crash could take it or not. */
+  written(): Rows {
+    const rows = new Map(this.#tables);
+    for (const batch of this.#wal) write(rows, batch);
     return rows;
   }
 
@@ -103,6 +112,7 @@ export class Volume {
       const lostAt = marker === undefined ? undefined : lostRecord(bytes, Buffer.from(marker));
       if (lostAt !== undefined) return { lostAt };
       const found = readWal(bytes);
+      this.gapped ||= found.some((number, at) => number !== at);
       this.#settle(this.#wal.filter((_, number) => found.includes(number)));
     } else {
       this.#settle(this.#wal);

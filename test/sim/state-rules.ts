@@ -1,0 +1,28 @@
+import type { ConfState } from "../../src/raft/types.ts";
+import { sameBytes } from "./log-mirror.ts";
+
+/** At one index all nodes have one state (Raft paper, figure 3): told by its seal and its configuration. */
+export class StateRules {
+  readonly #fail: (invariant: string, message: string) => void;
+  readonly #seals = new Map<number, Uint8Array>();
+  readonly #configurations = new Map<number, string>();
+
+  constructor(fail: (invariant: string, message: string) => void) {
+    this.#fail = fail;
+  }
+
+  configured(id: number, index: number, confState: ConfState): void {
+    const text = JSON.stringify(confState);
+    const agreed = this.#configurations.get(index);
+    if (agreed === undefined) this.#configurations.set(index, text);
+    else if (agreed !== text) this.#fail("state machine safety", `node ${id} has the configuration ${text} at ${index}, others ${agreed}`);
+  }
+
+  sealed(id: number, index: number, seal: Uint8Array): void {
+    const same = this.#seals.get(index);
+    if (same === undefined) this.#seals.set(index, seal);
+    else if (!sameBytes(same, seal)) {
+      this.#fail("state machine safety", `the state of node ${id} at ${index} is not that of the others: the seals differ`);
+    }
+  }
+}
