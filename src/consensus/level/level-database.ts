@@ -107,7 +107,13 @@ export class LevelDatabase implements Database {
   }
 
   async #write(operations: readonly Operation[], options: { readonly sync: boolean }): Promise<void> {
-    await this.#level.batch(operations as Operation[], options);
+    // One by one: a list of operations costs classic-level more than twice the time of the event loop.
+    const batch = this.#level.batch();
+    for (const operation of operations) {
+      if (operation.type === "put") batch.put(operation.key, operation.value);
+      else batch.del(operation.key);
+    }
+    await batch.write(options);
     this.#newest = operations.at(-1) ?? this.#newest;
   }
 
