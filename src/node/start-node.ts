@@ -14,8 +14,8 @@ import { type Random, systemRandom } from "../core/random.ts";
 import { type Host, startHost } from "../exchange/libp2p/host.ts";
 import { type Identity, loadIdentity } from "../exchange/libp2p/identity.ts";
 import type { MemberFacts } from "../metadata/commands.ts";
-import { foundCluster, initCluster } from "./bootstrap.ts";
-import { type ClusterState, readClusterKeys, readClusterState, writeClusterState } from "./cluster-state.ts";
+import { foundCluster, initCluster, publicKeyOf } from "./bootstrap.ts";
+import { type ClusterKeys, type ClusterState, readClusterKeys, readClusterState, writeClusterState } from "./cluster-state.ts";
 import { lockDataFolder } from "./data-lock.ts";
 import { openFront, refuseOpenDoor } from "./front.ts";
 import { joinCluster, readToken } from "./join.ts";
@@ -115,6 +115,7 @@ async function build(ground: Ground): Promise<Omit<RunningNode, "stop">> {
     await writeClusterState(data, { ...state, founding: false, hasLog: true });
   }
   refuseForeignIdentity(consensus, identity, data);
+  refuseForeignKey(consensus, keys, data);
   stack.defer(rememberPeers(consensus, data, { ...state, founding: false, hasLog: true }, log));
   const adminSocket = await startServices({
     config,
@@ -132,6 +133,15 @@ async function build(ground: Ground): Promise<Omit<RunningNode, "stop">> {
     facts,
   });
   return { name: facts.name, peerId: identity.peerId, http: front.listener.address, p2p: host.addresses(), adminSocket };
+}
+
+/** With it this node would sign for newcomers what no member takes. @throws NodeError where the folder holds another cluster's key */
+function refuseForeignKey({ catalog }: Driver, keys: ClusterKeys, data: string): void {
+  const known = catalog.cluster()?.publicKey;
+  if (known === undefined || Buffer.compare(known, publicKeyOf(keys)) === 0) return;
+  throw new NodeError(
+    `cluster.key in ${data} is of another cluster: parts of two data folders were mixed. Copy cluster.key and cluster.secret from another member of this one`,
+  );
 }
 
 /** @throws NodeError where the folder holds another node's key */
