@@ -99,12 +99,18 @@ export class SnapshotReceiver {
     if (!wants(meta.index)) return;
     const partial = await this.#begin(meta, seal, after);
     log.info({ from, index: meta.index, resumed: after !== "" }, "receiving a snapshot of the catalog");
+    let writing = false;
     try {
-      for await (const rows of partial.reader.read(chunks)) await partial.staging.write(rows);
+      for await (const rows of partial.reader.read(chunks)) {
+        writing = true;
+        await partial.staging.write(rows);
+        writing = false;
+      }
+      writing = true;
       await partial.staging.finish();
     } catch (error) {
-      // Altered bytes: none of it is trusted. After a cut what was verified may be gone on from.
-      if (error instanceof SnapshotError && !(error instanceof SnapshotCut)) await this.#drop();
+      // Altered bytes: none of it is trusted. A database of which one write has failed may fail all that follow. After a cut what was verified may be gone on from.
+      if (writing || (error instanceof SnapshotError && !(error instanceof SnapshotCut))) await this.#drop();
       else this.#cancelDrop = this.#options.clock.after(KEEP_MS, () => void this.#drop().catch(() => undefined)); // it goes at the next open
       throw error;
     }

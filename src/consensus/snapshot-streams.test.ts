@@ -154,3 +154,32 @@ test("a held state that cannot be read any more, as after its database was opene
   expect(arrived.length).toBeGreaterThan(8);
   sender.stop();
 });
+
+test("what a write has failed to put on the disk is not gone on from: the next stream brings the whole of it into another place", async () => {
+  for (const failing of ["write", "finish"] as const) {
+    const calls: string[] = [];
+    const stage = async () => {
+      const broken = !calls.includes("stage");
+      calls.push("stage");
+      const ended = (name: string) => async () => {
+        if (broken && name === failing) throw new Error("EIO: i/o error");
+      };
+      return { write: ended("write"), finish: ended("finish"), commit: ended("commit"), discard: async () => void calls.push("discard") };
+    };
+    const receiver = new SnapshotReceiver({
+      self: 2,
+      store: { appliedIndex: 0, stage } as unknown as AppliedStore,
+      clock: new ManualClock(),
+      log: silentLog,
+      wants: () => true,
+      install: async () => void calls.push("install"),
+    });
+    const header = { kind: "content", message: MESSAGE, seal: SEAL, after: "" } as const;
+    const chunks = () => new SnapshotWriter(stateOf(3, 10)).chunks();
+    await expect(receiver.take(1, header, chunks())).rejects.toThrow("EIO");
+    const wanted = await receiver.take(1, { kind: "offer", message: MESSAGE, seal: SEAL }, chunks());
+    expect(decodeWanted(wanted)).toBe("");
+    await receiver.take(1, header, chunks());
+    expect(calls).toEqual(["stage", "discard", "stage", "install"]);
+  }
+});
