@@ -102,7 +102,11 @@ test("the launcher prints addresses, the leader and four lines to try, with no w
 
 /** @returns the one line by which it refuses to start */
 async function refusal(...args: readonly string[]): Promise<string> {
-  const child = spawn(process.execPath, [LAUNCHER, "--base-port", String(basePort), ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  // one that starts after all is stopped, with its nodes
+  const child = spawn(process.execPath, [LAUNCHER, "--base-port", String(basePort), ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: GONE_MS,
+  });
   let stderr = "";
   child.stderr.on("data", (text) => (stderr += text));
   const [code] = await once(child, "close");
