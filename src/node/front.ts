@@ -66,7 +66,9 @@ function listenFailure(error: unknown, at: string, certFile: string, keyFile: st
       return new NodeError(`--http ${at}: this machine has no such address (${reason})`);
     default:
       return new NodeError(
-        certFile === "" ? `--http ${at}: ${reason}` : `--http ${at} with TLS from ${certFile} and ${keyFile}: ${reason}`,
+        certFile === ""
+          ? `--http ${at}: ${reason}`
+          : `--http ${at} with TLS from ${certFile} and ${keyFile}: ${reason}; expected two PEM files, the certificate chain and its private key without a passphrase`,
       );
   }
 }

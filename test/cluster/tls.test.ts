@@ -104,6 +104,7 @@ test("a node that was given TLS files which do not fit each other, or are not th
     expect(ended.code, ended.stderr).toBe(1);
     expect(ended.stderr.trimEnd().split("\n"), ended.stderr).toHaveLength(1);
     expect(ended.stderr).toContain(key);
+    expect(ended.stderr).toContain("expected two PEM files");
     expect(ended.stderr).not.toMatch(/\n\s+at /);
   }
 });
