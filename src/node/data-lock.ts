@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { ConsensusError } from "../consensus/errors.ts";
 import { openDatabase } from "../consensus/level/level-database.ts";
+import { openOnReserve } from "../consensus/level/level-storage.ts";
 import { NodeError } from "./node-error.ts";
 
 export interface DataLock {
@@ -16,7 +17,7 @@ const SMALL = { cacheBytes: 0, writeBufferBytes: 64 * 1024, compression: false }
  */
 export async function lockDataFolder(data: string): Promise<DataLock> {
   try {
-    const database = await openDatabase(join(data, "lock"), SMALL);
+    const database = await openOnReserve(data, () => openDatabase(join(data, "lock"), SMALL));
     return { release: () => database.close() };
   } catch (error) {
     if (!(error instanceof ConsensusError) || error.code !== "folderInUse") throw error;

@@ -25,7 +25,7 @@ export interface LevelStorageOptions {
 /** Log and catalog on two LevelDBs, `raft/` and `catalog/` in `folder`. */
 export function levelStorage(folder: string, { reserve: reserved = false, patience }: LevelStorageOptions = {}): Storage {
   const raft = join(folder, "raft");
-  const reserve = new SpaceReserve(folder, join(folder, "space.reserve"));
+  const reserve = reserveOf(folder);
   const room = new DiskRoom(reserve, patience);
   const makeRoom = (): Promise<boolean> => room.make();
   let onDamage: Fatal = () => undefined;
@@ -59,6 +59,16 @@ export function levelStorage(folder: string, { reserve: reserved = false, patien
     condemnCatalog: (reason) => condemn(join(folder, "catalog"), reason),
     setCatalogAside: () => setAside(folder, "catalog"),
   };
+}
+
+/** Opens what needs a little room of the data folder, on what is kept in reserve for log and catalog where the disk has none. */
+export function openOnReserve<T>(folder: string, open: () => Promise<T>): Promise<T> {
+  const reserve = reserveOf(folder);
+  return withRoom(() => reserve.release(), open);
+}
+
+function reserveOf(folder: string): SpaceReserve {
+  return new SpaceReserve(folder, join(folder, "space.reserve"));
 }
 
 /** To open a database takes room too: what is in its log is moved into a table. */

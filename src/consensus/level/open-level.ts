@@ -1,5 +1,6 @@
 import { ClassicLevel } from "classic-level";
 import { ConsensusError } from "../errors.ts";
+import { isNoSpace } from "../patient-writer.ts";
 
 export type Level = ClassicLevel<string, Uint8Array>;
 
@@ -8,6 +9,8 @@ export interface LevelOptions {
   readonly writeBufferBytes: number;
   readonly compression: boolean;
 }
+
+const FREE_SPACE = "The disk is full: free some 16 MiB on it, and start the node again";
 
 /** @throws ConsensusError folderInUse where another process holds the folder, storage */
 export async function openLevel(folder: string, options: LevelOptions): Promise<Level> {
@@ -40,7 +43,7 @@ function openFailure(folder: string, error: unknown): ConsensusError {
   }
   return new ConsensusError(
     "storage",
-    `The database in ${folder} cannot be opened: ${cause instanceof Error ? cause.message : String(cause)}`,
+    `The database in ${folder} cannot be opened: ${cause instanceof Error ? cause.message : String(cause)}${isNoSpace(cause) ? `. ${FREE_SPACE}` : ""}`,
     { folder, ...(code === "LEVEL_CORRUPTION" ? { damage: 1 } : {}) },
     error,
   );
