@@ -109,6 +109,41 @@ test.skipIf(reason !== undefined)(
 );
 
 test.skipIf(reason !== undefined)(
+  `G1: a node whose disk has no room at all refuses what is written and serves what is read, starts again after a kill, and goes on by itself once there is room${skipped}`,
+  async () => {
+    const image = makeImage(9, 1, 50_000);
+    await pushImage(() => node.url, "full/log", "before", image);
+    const put = (tag: string): Promise<Answer> => {
+      const headers = { "content-type": image.descriptor.mediaType };
+      return ask("PUT", `${node.url}/v2/full/log/manifests/${tag}`, { headers, body: image.manifest });
+    };
+    let fillers = 0;
+    const fill = async (): Promise<void> => {
+      const { freeBytes } = await diskFileSystem.space(node.data);
+      fillers += 1;
+      await writeFile(join(node.data, `filler-${fillers}`), Buffer.alloc(freeBytes)).catch(() => undefined);
+    };
+    await fill();
+    let refused = await put("full-0");
+    for (let at = 1; refused.status !== 507; at += 1) {
+      await fill();
+      refused = await put(`full-${at}`);
+    }
+    expect(JSON.parse(new TextDecoder().decode(refused.bytes))).toMatchObject({ errors: [{ code: "INSUFFICIENT_STORAGE" }] });
+    await pullImage(node.url, "full/log", "before", image);
+    await node.kill("SIGKILL");
+    await fill();
+    await node.start();
+    await pullImage(node.url, "full/log", "before", image);
+    for (; fillers > 0; fillers -= 1) await rm(join(node.data, `filler-${fillers}`));
+    let status = 0;
+    while (status !== 201) ({ status } = await put("after"));
+    await pullImage(node.url, "full/log", "after", image);
+    expect(node.running).toBe(true);
+  },
+);
+
+test.skipIf(reason !== undefined)(
   `a member whose disk is full costs no push through another, and pulls go through it${skipped}`,
   async () => {
     const second = await cluster!.grow("n2");
