@@ -6,7 +6,7 @@ import { type CatalogDatabases, type Database, type DatabaseView, type Operation
 import { ConsensusError, type Fatal } from "./errors.ts";
 import { decodeLink, SealChain } from "./seal-chain.ts";
 import type { AppliedBatch, AppliedStore, Staging, StoreSnapshot } from "./store.ts";
-import { type Changes, WriteBehind } from "./write-behind.ts";
+import { type Changes, NOT_HERE, WriteBehind } from "./write-behind.ts";
 
 /** Catalog keys, seals and the meta record never collide: each has a first byte of its own. */
 const CATALOG = "c";
@@ -132,10 +132,11 @@ export class DurableCatalog implements AppliedStore {
 
   /** The same array for the same value while it is cached, so that decoders may cache by identity. */
   get(key: string): Uint8Array | undefined {
+    const unwritten = this.#unwritten.get(key);
+    if (unwritten !== NOT_HERE) return unwritten;
     const cached = this.#cache.get(key);
     if (cached !== undefined) return cached.value;
-    const unwritten = this.#unwritten.get(key);
-    const value = unwritten === undefined ? this.#database.get(CATALOG + key) : unwritten.value;
+    const value = this.#database.get(CATALOG + key);
     this.#cache.set(key, { value });
     return value;
   }
@@ -162,7 +163,6 @@ export class DurableCatalog implements AppliedStore {
       seal = entry.seal ?? seal;
       seals.push([entry.index, seal]);
     }
-    for (const [key, value] of batch.changes) if (this.#cache.has(key)) this.#cache.set(key, { value });
     this.#meta = { ...this.#meta, index: last.index, term: batch.term, confState: batch.confState ?? this.#meta.confState };
     this.#seal = seal;
     this.#unwritten.add(batch.changes);
@@ -298,6 +298,8 @@ export class DurableCatalog implements AppliedStore {
     operations.push(operation(META, encode(meta)));
     for (const link of links) operations.push(operation(link.key, link.value));
     await this.#write(operations, sync);
+    // Until now reads found them before they looked here.
+    for (const [key, value] of changes) if (this.#cache.has(key)) this.#cache.set(key, { value });
     this.#writtenIndex = index;
   }
 

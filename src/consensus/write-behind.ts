@@ -12,6 +12,8 @@ export interface WriteBehindOptions {
 
 export type Changes = ReadonlyMap<string, Uint8Array | undefined>;
 
+export const NOT_HERE = Symbol("not here");
+
 const NONE: Changes = new Map();
 
 /**
@@ -34,13 +36,12 @@ export class WriteBehind {
     this.#options = options;
   }
 
-  /** Undefined where the database has to be asked; a row that was deleted has the value undefined. */
-  get(key: string): { readonly value: Uint8Array | undefined } | undefined {
-    for (const changes of [this.#waiting, this.#writing]) {
-      const value = changes.get(key);
-      if (value !== undefined || changes.has(key)) return { value };
-    }
-    return undefined;
+  /** Undefined for a row that was deleted; `NOT_HERE` where the database has to be asked. */
+  get(key: string): Uint8Array | undefined | typeof NOT_HERE {
+    const newest = this.#waiting.get(key);
+    if (newest !== undefined || this.#waiting.has(key)) return newest;
+    const value = this.#writing.get(key);
+    return value !== undefined || this.#writing.has(key) ? value : NOT_HERE;
   }
 
   /** Resolves when more may be added. @throws what a write has failed with */

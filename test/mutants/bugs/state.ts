@@ -79,8 +79,8 @@ export const STATE: readonly Bug[] = [
     edits: [
       {
         file: "src/consensus/catalog-store.ts",
-        find: "for (const [key, value] of batch.changes) if (this.#cache.has(key)) this.#cache.set(key, { value });",
-        replace: "for (const [key, value] of batch.changes) if (value === undefined) this.#cache.delete(key);",
+        find: "for (const [key, value] of changes) if (this.#cache.has(key)) this.#cache.set(key, { value });",
+        replace: "for (const [key, value] of changes) if (value === undefined) this.#cache.delete(key);",
       },
     ],
   },
