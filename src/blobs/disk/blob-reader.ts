@@ -1,7 +1,7 @@
 import type { Digest } from "../../core/digest.ts";
 import { digestOf } from "../../core/digest.ts";
 import { systemCode } from "../../core/errors.ts";
-import { PIECE_SIZE_BYTES } from "../../core/pieces.ts";
+import { PIECE_SIZE_BYTES, type PieceHash } from "../../core/pieces.ts";
 import type { ReadRange } from "../blob-store.ts";
 import { CorruptBlobError } from "../corrupt-blob.ts";
 import { unknownBlob } from "../refusals.ts";
@@ -126,11 +126,15 @@ async function* readLarge(
     if (stat.sizeBytes !== copy.sizeBytes) {
       throw new CorruptBlobError(digest, undefined, `the file has ${stat.sizeBytes} bytes, not ${copy.sizeBytes}`);
     }
-    const pieces = copy.verified === "all" ? [] : await door.copies.pieces(digest, file, copy.sizeBytes, signal);
+    // Asked for when it is needed, not at the start: a link or unlink beside this reader makes another one begin the copy's verification anew.
+    let list: Promise<readonly PieceHash[]> | undefined;
+    const verify = async (piece: number): Promise<void> => {
+      list ??= door.copies.pieces(digest, file, copy.sizeBytes, signal);
+      await door.copies.verify(digest, copy, file, await list, piece);
+    };
     const verified = (position: number): Promise<void> | undefined => {
-      const piece = Math.floor(position / PIECE_SIZE_BYTES);
       if (copy.verified === "all" || position >= range.end) return undefined;
-      return inBackground(door.copies.verify(digest, copy, file, pieces, piece));
+      return inBackground(verify(Math.floor(position / PIECE_SIZE_BYTES)));
     };
     const ring = new Ring(file, range, bufferSize());
     let ahead = range.start < range.end ? inBackground(ring.read(range.start)) : undefined;
