@@ -1,11 +1,13 @@
 import { mkdir, open as openFile, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { Clock } from "../../core/clock.ts";
 import type { CatalogDatabases } from "../database.ts";
 import { ConsensusError, type Fatal } from "../errors.ts";
 import type { Room } from "../patient-writer.ts";
 import { folderDamage } from "./folder-check.ts";
 import { type DatabaseOptions, type LevelDatabase, openDatabase, syncFolder } from "./level-database.ts";
 import { isDamage } from "./open-level.ts";
+import { TableWatch } from "./table-watch.ts";
 
 const CURRENT = "current";
 const CONDEMNED = "condemned";
@@ -17,14 +19,12 @@ const OPTIONS = { cacheBytes: 16 * 2 ** 20, writeBufferBytes: 4 * 2 ** 20, compr
 /**
  * The folder of the catalog's databases. Its file `current` names the one that counts; another is an install that did not end, and goes at open.
  * @param altered told where a read finds later what the disk has altered
+ * @param clock where it is given, all that is there is looked at time and again
  * @throws ConsensusError catalogCorrupt, folderInUse or storage
  */
-export async function openCatalogFolder(folder: string, room: Room, altered: Fatal): Promise<CatalogDatabases> {
-  const options: DatabaseOptions = {
-    ...OPTIONS,
-    room,
-    altered: (reason) => altered(damaged(folder, `a read found that the disk has altered it (${reason}). ${NEXT_START}`)),
-  };
+export async function openCatalogFolder(folder: string, room: Room, altered: Fatal, clock?: Clock): Promise<CatalogDatabases> {
+  const tell = (reason: string): void => altered(damaged(folder, `a read found that the disk has altered it (${reason}). ${NEXT_START}`));
+  const options: DatabaseOptions = { ...OPTIONS, room, altered: tell };
   await mkdir(folder, { recursive: true });
   const verdict = await readLine(folder, CONDEMNED);
   if (verdict !== undefined) throw damaged(folder, verdict);
@@ -41,6 +41,7 @@ export async function openCatalogFolder(folder: string, room: Room, altered: Fat
   for (const entry of await readdir(folder)) {
     if (entry.startsWith(PREFIX) && entry !== name) await rm(join(folder, entry), { recursive: true, force: true });
   }
+  const watch = clock === undefined ? undefined : new TableWatch({ folder: () => database.location, clock, altered: tell });
   return {
     get current() {
       return database;
@@ -75,6 +76,7 @@ export async function openCatalogFolder(folder: string, room: Room, altered: Fat
       await rm(path, { recursive: true, force: true });
     },
     async close() {
+      watch?.close();
       await dropping;
       await database.close();
     },

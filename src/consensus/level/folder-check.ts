@@ -31,6 +31,13 @@ export async function folderDamage(folder: string): Promise<string | undefined> 
   return undefined;
 }
 
+/** The tables of a database that is open, by their names in order. @throws where its list cannot be read at the moment */
+export async function liveTables(folder: string): Promise<readonly string[]> {
+  const current = (await readFile(join(folder, "CURRENT"), "latin1")).trim();
+  const version = readManifest(await readFile(join(folder, current)));
+  return [...(version?.tables ?? [])].map((number) => fileOf(number, "ldb")).sort();
+}
+
 function fileOf(number: number, ending: string): string {
   return `${String(number).padStart(6, "0")}.${ending}`;
 }

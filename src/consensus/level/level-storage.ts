@@ -51,7 +51,8 @@ export function levelStorage(folder: string, { reserve: reserved = false, patien
       }
     },
     openWitness: () => openLogWitness(join(folder, "raft.witness")),
-    openCatalog: () => withRoom(makeRoom, () => openCatalogFolder(join(folder, "catalog"), room, (error) => onDamage(error))),
+    openCatalog: () =>
+      withRoom(makeRoom, () => openCatalogFolder(join(folder, "catalog"), room, (error) => onDamage(error), patience?.clock)),
     onDamage(listener) {
       onDamage = listener;
     },
