@@ -24,6 +24,7 @@ export class TableWatch {
   readonly #stop: () => void;
   #newest = "";
   #looking = false;
+  #closed = false;
 
   constructor(options: TableWatchOptions) {
     this.#options = options;
@@ -32,7 +33,7 @@ export class TableWatch {
 
   /** Checks the next table. Never throws: what cannot be read now is no damage. */
   async look(): Promise<void> {
-    if (this.#looking) return;
+    if (this.#looking || this.#closed) return;
     this.#looking = true;
     try {
       await this.#next();
@@ -44,6 +45,7 @@ export class TableWatch {
   }
 
   close(): void {
+    this.#closed = true;
     this.#stop();
   }
 
@@ -56,7 +58,7 @@ export class TableWatch {
     const damage = tableDamage(await readFile(join(folder, table)));
     // One that is not listed any more is nobody's.
     if (damage === undefined || !(await liveTables(folder)).includes(table)) return;
-    this.#stop();
+    this.close();
     this.#options.altered(`the table ${table} is damaged: ${damage}`);
   }
 }
