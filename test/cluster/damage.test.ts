@@ -1,4 +1,4 @@
-import { readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { open, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { pullImage, pushImage } from "../harness/client.ts";
@@ -47,6 +47,29 @@ test("a node whose catalog is damaged fetches it from another member and serves 
   const image = makeImage(3, 1, 20_000);
   for (const tag of ["v0", "v14"]) await pullImage(first.url, "damage/app", tag, image);
   await pushImage(() => first.url, "damage/app", "after", image);
+}, 180_000);
+
+test("a node whose catalog the disk alters while it runs ends and says why, and serves again from its next start on", async () => {
+  const running = await withCutLogs();
+  const [, second] = running.nodes as [ClusterNode, ClusterNode, ClusterNode];
+  await restart(second);
+  await second.start();
+  const catalog = join(second.data, "catalog", (await readFile(join(second.data, "catalog", "current"), "utf8")).trim());
+  for (const name of (await readdir(catalog)).filter((each) => each.endsWith(".ldb"))) {
+    const file = await open(join(catalog, name), "r+");
+    const half = (await file.stat()).size >> 1;
+    await file.write(Buffer.alloc(half, 0xff), 0, half, 0);
+    await file.close();
+  }
+  // By the first read that meets it, or where all is in memory still, by the check of the tables.
+  const image = makeImage(3, 1, 20_000);
+  for (let at = 0; second.running; at += 1) await pullImage(second.url, "damage/app", `v${at % 15}`, image).catch(() => undefined);
+  expect(second.log.map(text)).toContainEqual(
+    expect.stringMatching(/The catalog in \S+ is damaged: a read found that the disk has altered it/),
+  );
+  await second.start();
+  expect(await readdir(second.data)).toContain("catalog.damaged-1");
+  for (const tag of ["v0", "v14"]) await pullImage(second.url, "damage/app", tag, image);
 }, 180_000);
 
 test("G1: a node whose Raft log is damaged or cut short does not start, and says in one line what to do", async () => {
