@@ -66,6 +66,22 @@ test("G2: a read that begins after a write was answered sees it through every no
   }
 });
 
+test("what is committed is told with the next append where one follows at once, and by itself where none does", async () => {
+  cluster = await MemoryCluster.create(3);
+  const leader = await cluster.leader();
+  const rounds = 50;
+  let notices = 0;
+  cluster.network.filter = (_from, _to, message) => {
+    if (message.kind === "raft" && message.message.type === "append" && message.message.entries.length === 0) notices += 1;
+    return true;
+  };
+  let last = 0;
+  for (let round = 0; round < rounds; round += 1) last = (await leader.propose(tokenCommand(`${round}`))).index;
+  await cluster.until(() => [1, 2, 3].every((id) => cluster.node(id).status().appliedIndex >= last));
+  // To each of two followers one would go out for each commit.
+  expect(notices).toBeLessThan(rounds);
+});
+
 test("reads that wait together share rounds", async () => {
   cluster = await MemoryCluster.create(3);
   const [follower] = await cluster.followers();

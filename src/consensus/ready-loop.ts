@@ -2,7 +2,7 @@ import type { RaftId } from "../core/peer.ts";
 import type { Random } from "../core/random.ts";
 import { encodeEnvelope, STAMP_MS_MAX, stampEntry } from "../metadata/entry.ts";
 import type { RawNode } from "../raft/raw-node.ts";
-import type { Message, ReadState, Ready, SnapshotMessage, SoftState, StorageAppend, StorageReply } from "../raft/types.ts";
+import type { AppendMessage, Message, ReadState, Ready, SnapshotMessage, SoftState, StorageAppend, StorageReply } from "../raft/types.ts";
 import type { Applier } from "./applier.ts";
 import type { Fatal } from "./errors.ts";
 import type { RaftLog } from "./store.ts";
@@ -40,6 +40,8 @@ export class ReadyLoop {
   #stampedAt: number | undefined;
   #scheduled = false;
   #stopped = false;
+  /** Appends without entries, by peer: they tell how far the log is committed, or ask how far the peer's goes. */
+  readonly #notices = new Map<RaftId, PeerMessage>();
 
   constructor(options: ReadyLoopOptions) {
     this.#options = options;
@@ -99,6 +101,7 @@ export class ReadyLoop {
   stop(): void {
     this.#stopped = true;
     this.#local = [];
+    this.#notices.clear();
   }
 
   #propose(): void {
@@ -155,11 +158,30 @@ export class ReadyLoop {
         this.#options.sendSnapshot(message);
         continue;
       }
+      if (message.type === "append" && this.#waits(message)) continue;
       const list = byPeer.get(message.to);
       if (list === undefined) byPeer.set(message.to, [{ kind: "raft", message }]);
       else list.push({ kind: "raft", message });
     }
     for (const [to, list] of byPeer) this.#options.transport.send(to, list);
+  }
+
+  /** One without entries waits a moment: the next proposal is often there by then, and its append says the same. */
+  #waits(message: AppendMessage): boolean {
+    const isNotice = message.entries.length === 0;
+    if (!isNotice) this.#notices.delete(message.to);
+    else {
+      const { defer } = this.#options;
+      // In the turn after the next: what has just been committed is answered in this one, and its proposer's next command is taken in the next.
+      if (this.#notices.size === 0) defer(() => defer(() => this.#sendNotices()));
+      this.#notices.set(message.to, { kind: "raft", message });
+    }
+    return isNotice;
+  }
+
+  #sendNotices(): void {
+    for (const [to, notice] of this.#notices) this.#options.transport.send(to, [notice]);
+    this.#notices.clear();
   }
 
   #guard(run: () => void): void {
