@@ -29,7 +29,7 @@ const PATIENCE_MS = 30_000;
 /**
  * Fetches the catalog from another member before this node takes part. Its log, term and vote stay as they are, and it says nothing to anyone meanwhile: to
  * the others it is a node that is down. So it cannot vote wrongly, nor lead, nor acknowledge, nor answer a read.
- * @throws the signal's reason where it is given up
+ * @throws the signal's reason where it is given up; ConsensusError outdated where a member takes nothing of this start
  */
 export async function heal(options: HealOptions): Promise<void> {
   const { transport, boot, clock, log, peers, signal } = options;
@@ -45,6 +45,7 @@ export async function heal(options: HealOptions): Promise<void> {
       for (const peer of peers()) {
         const index = await ask(options, peer, installed).catch((error: unknown) => {
           signal.throwIfAborted();
+          if (error instanceof ConsensusError && error.code === "outdated") throw outdated(error);
           const reason = error instanceof Error ? error.message : String(error);
           if (told.get(peer) !== reason) log.warn({ peer, reason }, "a member could not send its catalog: the next one is asked");
           told.set(peer, reason);
@@ -59,6 +60,12 @@ export async function heal(options: HealOptions): Promise<void> {
   } finally {
     await receiver.stop();
   }
+}
+
+/** As the driver ends: whoever is not the newest start of the node must not wait until somebody takes it for that. */
+function outdated(error: ConsensusError): ConsensusError {
+  const advice = "A backup was put back, or this node's folder was copied. Replace the node: remove it, and join with an empty folder.";
+  return new ConsensusError("outdated", `The catalog is to be fetched from another member. ${error.message} ${advice}`, error.facts);
 }
 
 /** @returns the index of the snapshot that was installed, whoever sent it */

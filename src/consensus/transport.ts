@@ -51,7 +51,7 @@ export interface Transport {
   send(to: RaftId, messages: readonly PeerMessage[]): void;
   /**
    * Header and content on a stream of their own; resolves with the receiver's answer, once it has taken all.
-   * @throws where it did not arrive whole or was refused
+   * @throws where it did not arrive whole or was refused; ConsensusError outdated where nothing is taken of this start
    */
   sendSnapshot(to: RaftId, header: Uint8Array, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Uint8Array>;
   close(): Promise<void>;

@@ -195,6 +195,23 @@ test("a catalog that is behind what the log still holds is fetched from another 
   await expectHealed();
 });
 
+test("a copy of an earlier state of a folder, its catalog gone, is not healed: it ends and says what to do", async () => {
+  await withoutThird();
+  const copy = await mkdtemp(join(tmpdir(), "copy-"));
+  await cp(cluster.folder(3), copy, { recursive: true });
+  const node = await cluster.open(3, [1, 2, 3]);
+  await cluster.until(() => node.status().leader === 1);
+  // Answered by the leader, which has heard of that start then.
+  expect(await node.barrier()).toBe("fresh");
+  await cluster.stop(3);
+  await rm(join(copy, "catalog"), { recursive: true });
+  await expect(cluster.open(3, [1, 2, 3], copy)).rejects.toMatchObject({
+    code: "outdated",
+    message: expect.stringMatching(/Nothing is taken of start \d+ of member 3.*Replace the node/),
+  });
+  await rm(copy, { recursive: true });
+});
+
 test("the catalog of a node that is alone is left where it is, and the message says that there is no other", async () => {
   cluster = await MemoryCluster.create(1, { keepEntries: 3 });
   await write("a");

@@ -118,7 +118,7 @@ test("a snapshot of another cluster or node, or of a start that is not the newes
   for (const bytes of [HELLO, HEADER]) fake.say(bytes);
   fake.end();
   await done;
-  expect([counters, answer()]).toEqual([{ ...freshCounters(), outdated: 1 }, expect.stringContaining("a later start of the node")]);
+  expect([counters, answer()]).toEqual([{ ...freshCounters(), outdated: 1 }, [expect.stringContaining("a later start of the node")]]);
 });
 
 test("a stream that was cut between two frames is no fault of its sender", async () => {
@@ -245,6 +245,21 @@ test("an answer to a snapshot that is none fails the sending, closes its stream 
     expect(fake.status).not.toBe("open");
   }
   expect(transport.counters.malformed).toBeGreaterThanOrEqual(3);
+  await transport.close();
+});
+
+test("who takes nothing of this start says so, and it is not taken for a stream that failed", async () => {
+  const { transport, opened } = await sender();
+  for (const [answer, code] of [
+    [["too old."], "outdated"],
+    ["not now.", "transfer"],
+  ] as const) {
+    const sending = transport.sendSnapshot(2, new Uint8Array(3), nothing(), new AbortController().signal);
+    const failed = expect(sending).rejects.toMatchObject({ code, message: expect.stringMatching(/installed: (too old|not now)\.$/) });
+    await turn();
+    opened.at(-1)!.say(frame(encode(answer)));
+    await failed;
+  }
   await transport.close();
 });
 

@@ -27,18 +27,23 @@ const CHUNK_TIMEOUT_MS = 20_000;
 /** So long the other end has to read the answer and to close its side. */
 const LINGER_MS = 5_000;
 
+/** What came of it; or why nothing did: as a list where it is for the start of the sender, which is to end then. */
+type Answer = Uint8Array | string | readonly [string];
+
 /** Takes one stream of the snapshot protocol, whatever is said on it: it is answered and ended, and nothing is thrown. */
 export async function takeSnapshotStream(options: InboundSnapshotOptions): Promise<void> {
   const { stream: raw, from, counters, clock, log } = options;
   const stream = new FrameStream(raw, CHUNK_BYTES_MAX);
-  let answer: Uint8Array | string;
+  let answer: Answer;
   try {
     answer = await receive(stream, options);
   } catch (error) {
-    if (isMalformed(error)) counters.malformed += 1;
-    else if (error instanceof ConsensusError && error.code === "outdated") counters.outdated += 1;
-    answer = error instanceof Error ? error.message : String(error);
-    log.warn({ from, error: answer }, "a snapshot was not installed");
+    const reason = error instanceof Error ? error.message : String(error);
+    const isOutdated = error instanceof ConsensusError && error.code === "outdated";
+    if (isOutdated) counters.outdated += 1;
+    else if (isMalformed(error)) counters.malformed += 1;
+    answer = isOutdated ? [reason] : reason;
+    log.warn({ from, error: reason }, "a snapshot was not installed");
   }
   const cancel = clock.after(LINGER_MS, () => stream.abort(new Error("the sender of a snapshot did not close its stream")));
   raw.addEventListener("close", cancel, { once: true });

@@ -94,8 +94,10 @@ export class Libp2pTransport implements Transport {
       if (!refused) await stream.write(new Uint8Array(0));
       const bytes = await answer;
       const verdict = bytes === undefined ? "the stream ended without an answer" : verdictOf(bytes);
-      if (!(verdict instanceof Uint8Array))
-        throw new ConsensusError("transfer", `The snapshot was not installed: ${String(verdict).replace(/\.$/, "")}.`, { to });
+      if (!(verdict instanceof Uint8Array)) {
+        const reason = String(verdict).replace(/\.$/, "");
+        throw new ConsensusError(Array.isArray(verdict) ? "outdated" : "transfer", `The snapshot was not installed: ${reason}.`, { to });
+      }
       await stream.close();
       return new Uint8Array(verdict);
     } catch (error) {
