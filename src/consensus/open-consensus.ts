@@ -4,16 +4,20 @@ import type { RaftId } from "../core/peer.ts";
 import type { Random } from "../core/random.ts";
 import { createCatalog } from "../metadata/store-catalog.ts";
 import type { ConfState } from "../raft/types.ts";
-import { DurableCatalog } from "./catalog-store.ts";
+import { DurableCatalog, type DurableCatalogOptions } from "./catalog-store.ts";
 import type { Storage } from "./database.ts";
 import { Driver } from "./driver.ts";
 import { ConsensusError, type Fatal } from "./errors.ts";
 import { heal, restartable } from "./heal.ts";
-import { DurableRaftLog } from "./raft-log.ts";
+import { DurableRaftLog, type DurableRaftLogOptions } from "./raft-log.ts";
 import { reconcile } from "./reconcile.ts";
 import { SpaceGuard } from "./space-guard.ts";
 import { DEFAULT_TIMING, type Timing } from "./timing.ts";
 import type { Boot, Transport } from "./transport.ts";
+
+/** How much log and catalog keep in memory and how long they wait; each left out is as its option says. */
+export type StorageLimits = Pick<DurableRaftLogOptions, "tailBytes" | "chainBytes"> &
+  Pick<DurableCatalogOptions, "cacheBytes" | "writeMs" | "unwrittenBytes" | "syncMs" | "syncEntries" | "sealBytes">;
 
 export interface OpenOptions {
   readonly storage: Storage;
@@ -31,6 +35,7 @@ export interface OpenOptions {
   /** Called once with what ends the node: a failed write, a broken invariant, a command that is too new. */
   readonly fatal: Fatal;
   readonly timing?: Partial<Timing>;
+  readonly limits?: StorageLimits;
   /** Runs in a later turn of the event loop; `setImmediate` by default. */
   readonly defer?: (run: () => void) => void;
   /** Gives up an opening that is under way. */
@@ -47,7 +52,7 @@ export async function openConsensus(options: OpenOptions): Promise<Driver> {
   const fail: Fatal = (error) => failed(error);
   const owner = options.clusterId === undefined ? {} : { owner: { clusterId: options.clusterId, raftId: self } };
   const nonce = Buffer.from(options.random.bytes(8)).toString("hex");
-  const log = await DurableRaftLog.open({ storage, fatal: fail, bootstrap: confOf(options.bootstrap), nonce, ...owner });
+  const log = await DurableRaftLog.open({ storage, fatal: fail, bootstrap: confOf(options.bootstrap), nonce, ...owner, ...options.limits });
   const transport = restartable(options.transport);
   let store: DurableCatalog | undefined;
   try {
@@ -84,11 +89,12 @@ export async function openConsensus(options: OpenOptions): Promise<Driver> {
 
 /** A damaged catalog is set aside where there is another one to be had: of a member, or made again from a log that reaches back to the beginning. */
 async function openCatalog(
-  { storage, clock, log: logger, peers }: OpenOptions,
+  { storage, clock, log: logger, peers, limits }: OpenOptions,
   log: DurableRaftLog,
   fatal: Fatal,
 ): Promise<DurableCatalog> {
-  const open = () => DurableCatalog.open({ storage, clock, fatal, ...(log.bootstrap === undefined ? {} : { initial: log.bootstrap }) });
+  const initial = log.bootstrap === undefined ? {} : { initial: log.bootstrap };
+  const open = () => DurableCatalog.open({ storage, clock, fatal, ...limits, ...initial });
   try {
     return await open();
   } catch (error) {

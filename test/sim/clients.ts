@@ -36,6 +36,10 @@ interface Answers<T> {
 /** Stands for a client that asks once and does not come again. */
 const BESIDE = 0;
 const REQUEST_MS_MAX = 2;
+const READS_AROUND = 2;
+const READS_MS_MAX = 30;
+const LARGE_EVERY = 8;
+const ASK_AGAIN_MS = 300;
 
 /** Clients that push to, pull from and delete a few tags through any node, and remember what they were told. */
 export class Clients {
@@ -45,6 +49,7 @@ export class Clients {
   readonly #histories: Call[][];
   /** What a client knows of each tag: the last answer. */
   readonly #seen: (number | null)[];
+  readonly #large: Uint8Array;
   #clock = 0;
   #value = 0;
   #stopped = false;
@@ -57,6 +62,7 @@ export class Clients {
     this.#settings = settings;
     this.#random = cluster.world.fork(3);
     this.#histories = Array.from({ length: settings.tags }, () => []);
+    this.#large = Buffer.alloc(settings.manifestBytes, "{}");
     this.#seen = Array.from({ length: settings.tags }, () => null);
   }
 
@@ -83,6 +89,35 @@ export class Clients {
   read(node: SimNode): void {
     if (!this.#stopped)
       this.#request(BESIDE, node, { tag: Math.floor(this.#random.float() * this.#settings.tags), input: { type: "read" } });
+  }
+
+  /** Whether every node that is up takes a write and a read, and answers both: to be asked in good weather. */
+  serve(nodes: readonly SimNode[]): () => string | undefined {
+    const silent = new Map(nodes.map((node) => [node, "has not answered"]));
+    const ask = (node: SimNode): void => {
+      const { driver } = node;
+      if (driver === undefined) return;
+      this.#value += 1;
+      const again = (why: string): void => {
+        silent.set(node, why);
+        this.#cluster.world.after(ASK_AGAIN_MS, "client", undefined, () => ask(node));
+      };
+      driver
+        .propose({ type: "token.create", id: `s${this.#value}`, hash: SECRET_HASH, uses: 1, ttlMs: 600_000 })
+        .then((outcome) => (outcome.refused === undefined ? driver.barrier() : `a write was refused: ${outcome.refused}`))
+        .then(
+          (answer) => {
+            if (answer === "fresh") silent.delete(node);
+            else again(answer);
+          },
+          (error: unknown) => again(String(error)),
+        );
+    };
+    for (const node of nodes) ask(node);
+    return () => {
+      for (const [node, why] of silent) if (node.up) return `node ${node.id} does not serve: ${why}`;
+      return undefined;
+    };
   }
 
   /** Whether all that was answered can have happened one after the other. */
@@ -113,19 +148,25 @@ export class Clients {
 
   #request(client: number, node: SimNode, again: { readonly tag: number; readonly input: TagInput } | undefined): void {
     const { world } = this.#cluster;
+    const beside = this.#random.float() < this.#settings.readBackRatio ? this.#besideOf(node) : undefined;
     const tag = again?.tag ?? Math.floor(this.#random.float() * this.#settings.tags);
     const input = again?.input ?? this.#drawInput(tag);
     this.#clock += 1;
     const call: Call = { client, input, calledAt: this.#clock };
     this.#histories[tag]!.push(call);
     world.note(() => `client ${client} at ${node.id}: tag ${tag} ${tagModel.describe?.(input, undefined)}`);
+    if (beside !== undefined && input.type !== "read") this.#readAround(beside, tag);
     let taken = 0;
     const ask = (driver: Driver): Promise<TagOutput | undefined> => {
       taken = world.steps;
       return input.type === "read" ? this.#read(driver, tag) : this.#write(driver, tag, input);
     };
     this.#ask(client, node, ask, {
-      heard: (output) => this.#returned(tag, call, output),
+      heard: (output) => {
+        this.#returned(tag, call, output);
+        // What was told to one must be seen by all, also by who has asked just before.
+        if (beside !== undefined && input.type !== "read") this.#request(BESIDE, beside, { tag, input: { type: "read" } });
+      },
       late: () => {
         this.#cluster.count("clientRetry");
         if (input.type === "read") this.#next(client, undefined);
@@ -136,6 +177,20 @@ export class Clients {
         if (taken === world.steps) this.#forget(tag, call);
       },
     });
+  }
+
+  #besideOf(node: SimNode): SimNode | undefined {
+    const others = this.#cluster.up().filter((other) => other !== node);
+    return others[Math.floor(this.#random.float() * others.length)];
+  }
+
+  /** A few reads there while the write is under way, so that one of them may be on its way when it ends. */
+  #readAround(node: SimNode, tag: number): void {
+    for (let count = 0; count < READS_AROUND; count += 1) {
+      this.#cluster.world.after(this.#random.float() * READS_MS_MAX, "client", undefined, () => {
+        if (!this.#stopped) this.#request(BESIDE, node, { tag, input: { type: "read" } });
+      });
+    }
   }
 
   #returned(tag: number, call: Call, output: TagOutput | undefined): void {
@@ -201,7 +256,7 @@ export class Clients {
   }
 
   async #write(driver: Driver, tag: number, input: Exclude<TagInput, { type: "read" }>): Promise<boolean> {
-    const outcome = await driver.propose(commandOf(tag, input));
+    const outcome = await driver.propose(commandOf(tag, input, this.#large));
     this.#acknowledged(outcome);
     const { refused } = outcome;
     if (refused !== undefined && refused !== "precondition" && refused !== "unknown") {
@@ -237,13 +292,14 @@ export class Clients {
   }
 }
 
-function commandOf(tag: number, input: Exclude<TagInput, { type: "read" }>): Command {
+function commandOf(tag: number, input: Exclude<TagInput, { type: "read" }>, large: Uint8Array): Command {
   if (input.type === "delete") return { type: "tag.delete", repository: REPOSITORY, tag: tagName(tag) };
+  const value = input.type === "put" ? input.value : input.to;
   const put = {
     type: "manifest.put",
     repository: REPOSITORY,
     mediaType: MEDIA_TYPE,
-    bytes: BYTES,
+    bytes: value % LARGE_EVERY === 0 ? large : BYTES,
     tags: [tagName(tag)],
     references: [],
   } as const;

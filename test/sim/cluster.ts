@@ -12,7 +12,7 @@ import { SimNetwork } from "./network.ts";
 import { SimNode, type SimNodeOptions } from "./sim-node.ts";
 import type { World } from "./world.ts";
 
-export type NodeSettings = Pick<SimNodeOptions, "timing" | "disk" | "keepsImages"> & {
+export type NodeSettings = Pick<SimNodeOptions, "timing" | "limits" | "disk" | "keepsImages"> & {
   readonly delayMsMax: number;
   readonly streams: boolean;
 };
@@ -66,13 +66,14 @@ export class Cluster {
 
   /** A node that is not started yet. */
   add(id: number, begin: { readonly image?: DiskImage; readonly voters?: readonly number[] } = {}): SimNode {
-    const { timing, disk, keepsImages } = this.#options.settings;
+    const { timing, limits, disk, keepsImages } = this.#options.settings;
     const node = new SimNode(id, {
       world: this.world,
       network: this.network,
       invariants: this.invariants,
       forgotten: this.forgotten,
       timing,
+      limits,
       disk,
       keepsImages,
       ...begin,

@@ -155,7 +155,7 @@ export class FaultInjector {
     };
   }
 
-  /** Disks are slow, for longer than an election takes: the others commit what a node has not synced, and so cannot apply. */
+  /** Disks are slow, for longer than an election takes: the others commit what a node has not synced, or has no room to apply. */
   #applyLate({ target }: FaultAction): void {
     const { world, nodes } = this.#cluster;
     const random = world.fork(Math.floor(target * 1e6));
@@ -163,6 +163,7 @@ export class FaultInjector {
     for (const node of nodes.values()) {
       const share = node === leader ? 0.7 : 0.4;
       if (random.float() < share) node.weather.slow(world.now + 2 * this.#timeoutMs, 4 * this.#timeoutMs);
+      else node.weather.slowWrites(world.now + 2 * this.#timeoutMs, 3 * this.#timeoutMs);
     }
   }
 

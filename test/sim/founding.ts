@@ -22,6 +22,7 @@ const FOUNDED = new Map<string, Promise<FoundedCluster>>();
 const LOOK_MS = 50;
 const CALM: NodeSettings = {
   timing: {},
+  limits: {},
   disk: { syncMsMax: 1, writeBufferBytes: 65_536, keepsWitness: false },
   keepsImages: false,
   delayMsMax: 3,

@@ -23,10 +23,17 @@ const { values } = parseArgs({
 
 const SEEDS_AT_ONCE = 8;
 const SHRINK_RUNS_MAX = 400;
+/** A seed takes a fraction of a second: one that takes this long never ends. */
+const HUNG_MS = 40_000;
 
 function reportOf({ seed, steps, virtualMs, hash, counts, answered, violation }: SeedResult): SeedReport {
   const found = violation === undefined ? undefined : { invariant: violation.invariant, message: violation.message };
   return { seed, steps, virtualMs, hash, counts: [...counts], answered, violation: found };
+}
+
+function hangOf(seed: number): SeedReport {
+  const violation = { invariant: "a seed ends", message: `one turn of it has not ended after ${HUNG_MS / 1_000} s` };
+  return { seed, steps: 0, virtualMs: 0, hash: "0", counts: [], answered: 0, violation };
 }
 
 function stormSteps(): { stormSteps?: number } {
@@ -86,14 +93,26 @@ async function runMany(): Promise<void> {
     children.map(
       (child) =>
         new Promise<void>((resolve, reject) => {
+          let running: readonly number[] = [];
+          // A turn that never ends lets nothing else of its process happen.
+          const hung = (): void => {
+            const [seed = 0] = running;
+            report.add(hangOf(seed));
+            child.kill("SIGKILL");
+            resolve();
+          };
+          let watch: NodeJS.Timeout | undefined;
           child.on("message", (message) => {
-            if (message !== "idle") {
+            clearTimeout(watch);
+            if (message === "idle") {
+              running = work();
+              if (running.length > 0) child.send(running);
+              else child.disconnect();
+            } else {
+              running = running.slice(1);
               report.add(message as SeedReport);
-              return;
             }
-            const seeds = work();
-            if (seeds.length > 0) child.send(seeds);
-            else child.disconnect();
+            if (running.length > 0) watch = setTimeout(hung, HUNG_MS);
           });
           child.on("exit", (code) => (code === 0 ? resolve() : reject(new Error(`a process of the simulator ended with code ${code}`))));
         }),

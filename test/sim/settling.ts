@@ -19,6 +19,8 @@ export class Settling {
   readonly #startedAt: number;
   readonly #leaderBy: number;
   #leaderSeen = false;
+  /** Of the last requests, which each node must answer. */
+  #serves: (() => string | undefined) | undefined;
   #lookAt = 0;
 
   constructor(cluster: Cluster, settings: Settings, clients: Clients) {
@@ -63,6 +65,9 @@ export class Settling {
     for (const id of members) if (!voters.includes(id) && !learners.includes(id)) return `member ${id} is not in the configuration`;
     for (const { raftId, state } of leader.progress())
       if (raftId !== leader.self && state !== "replicate") return `${raftId} is in ${state}`;
+    this.#serves ??= this.#clients.serve([...voters, ...learners].map((id) => this.#cluster.nodes.get(id)!));
+    const silent = this.#serves();
+    if (silent !== undefined) return silent;
     if (this.#clients.waiting > 0) return `${this.#clients.waiting} requests wait`;
     return undefined;
   }

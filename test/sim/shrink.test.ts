@@ -6,7 +6,8 @@ import { runSeed, type SeedOptions, type SeedResult } from "./simulation.ts";
 import { ViolationError, World } from "./world.ts";
 
 const STORM_STEPS = 400;
-const CRASHES = ["crash", "crashAtSync", "crashAll", "crashAtInstall"];
+/** Faults that end a process; a disk is altered while none runs. */
+const CRASHES = ["crash", "crashAtSync", "crashAll", "crashAtInstall", "crashLoop", "rotLog", "rotTable", "rotCatalog", "stale", "wipe"];
 
 /** The real simulator with a rule that is none: no node may crash. */
 async function runForbiddingCrashes(options: SeedOptions): Promise<SeedResult> {

@@ -1,6 +1,6 @@
 import type { Driver } from "../../src/consensus/driver.ts";
 import { ConsensusError } from "../../src/consensus/errors.ts";
-import { openConsensus } from "../../src/consensus/open-consensus.ts";
+import { openConsensus, type StorageLimits } from "../../src/consensus/open-consensus.ts";
 import type { Timing } from "../../src/consensus/timing.ts";
 import type { Transport, TransportHandler } from "../../src/consensus/transport.ts";
 import { silentLog } from "../../src/core/log.ts";
@@ -22,6 +22,7 @@ export interface SimNodeOptions {
   readonly invariants: Invariants;
   readonly forgotten: ForgottenStarts;
   readonly timing: Partial<Timing>;
+  readonly limits: StorageLimits;
   readonly disk: DiskOptions;
   /** Whether states of its disk are kept, to be put back. */
   readonly keepsImages: boolean;
@@ -160,7 +161,7 @@ export class SimNode {
 
   start(): void {
     if (this.running || this.gone) return;
-    const { world, network, forgotten, timing, voters } = this.#options;
+    const { world, network, forgotten, timing, limits, voters } = this.#options;
     const { machine } = this;
     this.starts += 1;
     if (this.#options.keepsImages) this.images.push(this.disk.image());
@@ -183,6 +184,7 @@ export class SimNode {
       log: silentLog,
       fatal: (error) => this.#fatal(process, error),
       timing,
+      limits,
       defer: (run) => world.defer(process, run),
     }).then(
       (driver) => this.#opened(process, driver),
