@@ -1,3 +1,5 @@
+import module from "node:module";
+import { dirname } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { ThreadFileSystem } from "./file-system.ts";
 import { type Command, HashEngine, memoryOf, type Reply, type Request } from "./hash-engine.ts";
@@ -17,7 +19,7 @@ const SCRIPT = new URL(import.meta.url.endsWith(".ts") ? "./hash-worker.ts" : ".
 
 /** A thread with a small heap: it holds hashes, its buffers lie outside. */
 export const startThread: StartLane = (onReply, onDeath) => {
-  const worker = new Worker(SCRIPT, { resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4 }, execArgv: [] });
+  const worker = new Worker(entry(), { resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4 }, execArgv: [] });
   worker.unref();
   worker.on("message", onReply);
   worker.on("error", (error: unknown) => onDeath(error instanceof Error ? error : new Error(String(error))));
@@ -30,6 +32,18 @@ export const startThread: StartLane = (onReply, onDeath) => {
     },
   };
 };
+
+/**
+ * A thread does not share the compile cache of its process by itself: without it, it compiles anew, and from the sources it loads what strips types, which
+ * is half of its memory (23 MiB; 12 with the cache).
+ */
+function entry(): URL {
+  const folder = module.getCompileCacheDir();
+  if (folder === undefined) return SCRIPT;
+  const cached = JSON.stringify(dirname(folder)); // it adds the folder of this version of Node itself
+  const code = `import module from "node:module"; module.enableCompileCache(${cached}); await import(${JSON.stringify(SCRIPT)}); module.flushCompileCache();`;
+  return new URL(`data:text/javascript,${encodeURIComponent(code)}`);
+}
 
 /** The same work in place, on a file system that a test breaks. Answers come in a later microtask, as a thread's would come later. */
 export function inPlace(fs: ThreadFileSystem): StartLane {
