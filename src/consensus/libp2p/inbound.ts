@@ -18,7 +18,7 @@ export interface InboundOptions {
   readonly clock: Clock;
   readonly log: Log;
   /** The hello was taken: this is the peer's stream from now on. */
-  readonly accepted: () => void;
+  readonly accepted: (boot: Boot) => void;
   readonly heard: () => void;
 }
 
@@ -80,7 +80,7 @@ export class Inbound {
     this.#cancel();
     this.#boot = hello.boot;
     this.#deliver([]);
-    if (!this.#ended) accepted();
+    if (!this.#ended) accepted(hello.boot);
   }
 
   #deliver(messages: readonly PeerMessage[]): void {

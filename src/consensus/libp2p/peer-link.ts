@@ -72,6 +72,11 @@ export class PeerLink {
     return this.#stream === undefined ? undefined : this.#unansweredSince;
   }
 
+  /** The peer speaks as another start than before. A stream to its earlier process leads nowhere, and what the new one says would hide that from the watch for silence. */
+  startedAnew(): void {
+    if (this.#stream !== undefined) this.reset("the peer has started anew");
+  }
+
   /** Gives the stream up; the next message opens another. */
   reset(reason: string): void {
     const stream = this.#stream;

@@ -3,6 +3,11 @@ import { expect, test } from "vitest";
 import { silentLog } from "../../core/log.ts";
 import type { PeerId } from "../../core/peer.ts";
 import { ManualClock } from "../manual-clock.ts";
+import type { Boot } from "../transport.ts";
+import { encodeFrame } from "../wire.ts";
+import { FakeStream } from "./fake-stream.ts";
+import { frame } from "./frames.ts";
+import { clusterHash, encodeHello } from "./hello.ts";
 import { Libp2pTransport } from "./transport.ts";
 
 /** A stream that takes everything and answers nothing, as one does while the packets are dropped. */
@@ -58,5 +63,59 @@ test("a connection over which nothing is answered is given up, and the next mess
   await say(4);
   expect(aborted).toEqual(["peer: the peer has been silent for too long"]);
   expect(dials).toBe(2);
+  await transport.close();
+});
+
+test("a stream to an earlier process of a peer is given up once the new one speaks, which would hide that nothing is taken any more", async () => {
+  const bootOf = (digit: string): Boot => ({ incarnation: 1, nonce: digit.repeat(16), earlier: [], term: 0, lastIndex: 0 });
+  const peer = "peer" as PeerId;
+  const dialled: FakeStream[] = [];
+  const accept: ((stream: Stream, from: PeerId) => Promise<void>)[] = [];
+  const transport = new Libp2pTransport({
+    host: {
+      dial: async () => {
+        const stream = new FakeStream();
+        // What the process that is gone has not taken has filled its window.
+        stream.writableNeedsDrain = dialled.length === 0;
+        dialled.push(stream);
+        return stream.stream;
+      },
+      handle: async (_protocol, handler) => {
+        accept.push(handler);
+      },
+    },
+    clusterId: "test",
+    self: 1,
+    peerOf: () => peer,
+    raftIdOf: () => 2,
+    clock: new ManualClock(),
+    log: silentLog,
+  });
+  await transport.start(
+    { receive: () => undefined, refused() {}, receiveSnapshot: async () => new Uint8Array(0), unreachable() {} },
+    bootOf("0"),
+  );
+  const speaksAs = (digit: string): void => {
+    const inbound = new FakeStream();
+    void accept[0]?.(inbound.stream, peer);
+    inbound.say(frame(encodeHello({ cluster: clusterHash("test"), from: 2, to: 1, boot: bootOf(digit) })));
+    inbound.say(frame(encodeFrame([{ kind: "ping" }])));
+  };
+  const answer = async (): Promise<void> => {
+    transport.send(2, [{ kind: "pong" }]);
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  };
+  await answer();
+  // Its first word, and another stream of the same start, say nothing about the one to it.
+  for (const digit of ["a", "a"]) {
+    speaksAs(digit);
+    await answer();
+    expect(dialled.map(({ status }) => status)).toEqual(["open"]);
+  }
+  speaksAs("b");
+  await answer();
+  expect(dialled.map(({ status }) => status)).toEqual(["aborted", "open"]);
+  // The hello, and what was said.
+  expect(dialled[1]?.frames).toHaveLength(2);
   await transport.close();
 });

@@ -44,6 +44,8 @@ export class Libp2pTransport implements Transport {
   readonly #options: Libp2pTransportOptions;
   readonly #links = new Map<RaftId, PeerLink>();
   readonly #inbound = new Map<RaftId, Inbound>();
+  /** The nonce of the start that each peer has spoken as last. */
+  readonly #starts = new Map<RaftId, string>();
   readonly #cluster: string;
   readonly counters: TransportCounters = freshCounters();
   #started: { readonly handler: TransportHandler; readonly boot: Boot } | undefined;
@@ -166,7 +168,9 @@ export class Libp2pTransport implements Transport {
       counters: this.counters,
       clock,
       log,
-      accepted: () => {
+      accepted: ({ nonce }) => {
+        if ((this.#starts.get(from) ?? nonce) !== nonce) this.#links.get(from)?.startedAnew();
+        this.#starts.set(from, nonce);
         // A peer has one stream: a second one says that the first is dead.
         this.#inbound.get(from)?.abort("the peer opened another stream");
         this.#inbound.set(from, inbound);
