@@ -35,6 +35,7 @@ const LOST_WITH_RESET_RATIO = 0.5;
 export class SimStream {
   status: Stream["status"] = "open";
   readStatus: Stream["readStatus"] = "readable";
+  readableEnded = false;
   writableNeedsDrain = false;
   readonly owner: Owner;
   readonly #carrier: Carrier;
@@ -194,7 +195,15 @@ export class SimStream {
   #receiveEnd(): void {
     this.#otherEnded = true;
     this.#emit("remoteCloseWrite", {});
+    this.#endIfRead();
     this.#closeIfDone();
+  }
+
+  /** The other end says no more, and what it had said is read: not while this one is paused. */
+  #endIfRead(): void {
+    if (this.readableEnded || !this.#otherEnded || this.#unread.length > 0) return;
+    this.readableEnded = true;
+    this.#emit("end", {});
   }
 
   #closeIfDone(): void {
@@ -208,6 +217,7 @@ export class SimStream {
     this.#unread = [];
     this.#unreadBytes = 0;
     this.#emit("message", { data: pieces.length === 1 ? pieces[0] : pieces });
+    this.#endIfRead();
     this.#letSend();
   }
 
