@@ -124,7 +124,7 @@ export class Driver implements Consensus, Membership {
       leaderHeard: () => this.#contact.heardWithin(this.#soft.leader, timing.readRoundMs),
       unanswered: (unanswered) => this.#contact.setUnanswered(unanswered),
     });
-    this.#cutter = new LogCutter({ log, store, timing, keepFrom: () => this.#snapshots.keepFrom });
+    this.#cutter = new LogCutter({ log, store, timing, keepFrom: () => Math.min(this.#snapshots.keepFrom, this.#node.status().applied) });
     this.#inbox = this.#makeInbox();
   }
 

@@ -5,7 +5,7 @@ export interface LogCutterOptions {
   readonly log: RaftLog;
   readonly store: AppliedStore;
   readonly timing: Timing;
-  /** What a running snapshot stream still needs begins after this index. */
+  /** What a running snapshot stream still needs begins after this index, and what the core has not handed out: of an install it hears after the catalog has changed. */
   readonly keepFrom: () => number;
 }
 
