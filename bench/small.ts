@@ -68,6 +68,7 @@ async function oneImage(bench: Bench, setup: Setup, round: number): Promise<{ pu
   const remote = `docker://${setup.url.replace("http://", "")}/bench/image-${round}:v1`;
   const pushed = await timed("skopeo", ["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false", `oci:${layout}:v1`, remote]);
   const out = join(bench.folder, `out-${key}`);
+  await quietDisk(); // what the push has left in the page cache is not to be written while the pull writes its own files
   const pulled = await timed("skopeo", ["--insecure-policy", "copy", "--quiet", "--src-tls-verify=false", remote, `dir:${out}`]);
   return { pushed, pulled };
 }
