@@ -33,6 +33,8 @@ export class PeerLink {
   #retryAt = 0;
   #scheduled = false;
   #unansweredSince: number | undefined;
+  /** Since when the stream takes nothing of what waits. */
+  #blockedSince: number | undefined;
   #closed = false;
 
   constructor(options: PeerLinkOptions) {
@@ -75,6 +77,11 @@ export class PeerLink {
   /** The peer speaks as another start than before. A stream to its earlier process leads nowhere, and what the new one says would hide that from the watch for silence. */
   startedAnew(): void {
     if (this.#stream !== undefined) this.reset("the peer has started anew");
+  }
+
+  /** Since when the stream has taken nothing, though something waits. The peer may be heard all the while: on a stream of its own, as of a later start. */
+  get blockedSince(): number | undefined {
+    return this.#stream === undefined ? undefined : this.#blockedSince;
   }
 
   /** Gives the stream up; the next message opens another. */
@@ -121,7 +128,10 @@ export class PeerLink {
     if (stream.status !== "open") throw new Error(`the stream was ${stream.status} as soon as it was opened`);
     this.#stream = stream;
     this.#backoffMs = 0;
-    stream.addEventListener("drain", () => this.#schedule());
+    stream.addEventListener("drain", () => {
+      this.#blockedSince = undefined;
+      this.#schedule();
+    });
     // A refusal is all that is ever said in this direction; an end of it ends the stream.
     stream.addEventListener("remoteCloseWrite", () => void stream.close().catch(() => undefined));
     stream.addEventListener("close", () => {
@@ -136,6 +146,7 @@ export class PeerLink {
   #forget(): number {
     this.#stream = undefined;
     this.#unansweredSince = undefined;
+    this.#blockedSince = undefined;
     return this.#queue.clear();
   }
 
@@ -156,6 +167,7 @@ export class PeerLink {
       while (this.#queue.sizeBytes > 0 && !stream.writableNeedsDrain && stream.status === "open") {
         stream.send(frame(encodeFrame(this.#queue.take(FRAME_BYTES))));
       }
+      if (this.#queue.sizeBytes > 0) this.#blockedSince ??= this.#options.clock.monotonicMs();
     } catch (error) {
       this.reset(String(error));
     }

@@ -38,6 +38,8 @@ export interface Libp2pTransportOptions {
 const REFUSAL_BYTES_MAX = 256;
 /** Raft answers almost everything that is said. Where nothing comes for so long, the connection is dead, and TCP alone would find out in minutes. */
 const SILENCE_MS = 5_000;
+/** A stream that takes nothing for so long is dead too, though the peer be heard: a slow one takes a window of some 100 KiB in that time. */
+const BLOCKED_MS = 20_000;
 const CHECK_MS = 1_000;
 
 export class Libp2pTransport implements Transport {
@@ -221,12 +223,14 @@ export class Libp2pTransport implements Transport {
       if (peer === undefined) {
         link.close();
         this.#links.delete(to);
-      } else if (now - (link.unansweredSince ?? now) > SILENCE_MS) {
-        this.#options.log.warn({ to }, "a peer has been silent for too long; its connection is given up");
-        const silent = new Error("the peer has been silent for too long");
-        link.reset(silent.message);
-        this.#options.host.connection?.(peer)?.abort(silent);
+        continue;
       }
+      const isSilent = now - (link.unansweredSince ?? now) > SILENCE_MS;
+      if (!isSilent && now - (link.blockedSince ?? now) <= BLOCKED_MS) continue;
+      const reason = `the peer ${isSilent ? "has been silent" : "has taken nothing"} for too long`;
+      this.#options.log.warn({ to }, `${reason}; its connection is given up`);
+      link.reset(reason);
+      this.#options.host.connection?.(peer)?.abort(new Error(reason));
     }
   }
 }
