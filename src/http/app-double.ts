@@ -76,7 +76,7 @@ export function appDouble(options: { limits?: Partial<HttpLimits>; accessLog?: A
   const ready = { reads: true, writes: true };
   const handler = createApp({
     registry,
-    operations: { metrics, readiness: { reads: () => ready.reads, writes: () => ready.writes } },
+    operations: { metrics, readiness: { reads: () => ready.reads, writes: async () => ready.writes } },
     log,
     random: seededRandom(1),
     clock: options.clock ?? systemClock,

@@ -38,6 +38,7 @@ export function malformedTests(start: Start): void {
   test.each([
     ["bytes that are no HTTP", "\x16\x03\x01\x02\x00 hello\r\n\r\n"],
     ["no Host", "GET / HTTP/1.1\r\n\r\n"],
+    ["two Hosts", "GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n"],
     ["two lengths", `PUT / HTTP/1.1\r\n${HOST}Content-Length: 1\r\nContent-Length: 2\r\n\r\nab`],
     ["length and chunks", `PUT / HTTP/1.1\r\n${HOST}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n`],
     ["a bad length", `PUT / HTTP/1.1\r\n${HOST}Content-Length: -1\r\n\r\n`],

@@ -7,8 +7,8 @@ import type { Metrics } from "./metrics.ts";
 export interface Readiness {
   /** Pulls are answered, if need be with a Warning (G3). */
   reads(): boolean;
-  /** A leader is known and a majority can be reached. */
-  writes(): boolean;
+  /** A leader is known, a majority can be reached, and this node's disk has room. */
+  writes(): Promise<boolean>;
 }
 
 export interface Operations {
@@ -28,9 +28,9 @@ export function answerOperations(operations: Operations, request: HttpRequest): 
   return operations.metrics.scrape().then((page) => text(200, page, operations.metrics.contentType));
 }
 
-function answerReady(readiness: Readiness, query: string): HttpResponse {
+async function answerReady(readiness: Readiness, query: string): Promise<HttpResponse> {
   const reads = readiness.reads();
-  const writes = readiness.writes();
+  const writes = await readiness.writes();
   const ready = new URLSearchParams(query).has("writes") ? reads && writes : reads;
   return json(ready ? 200 : 503, { ready, reads, writes }, ready ? [] : ["Retry-After", "1"]);
 }

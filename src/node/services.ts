@@ -107,7 +107,10 @@ export async function startServices(base: Foundation): Promise<string> {
   const adminSocket = await openAdminDoor(base, vitals);
   const readiness = {
     reads: () => isInCluster(consensus),
-    writes: () => consensus.status().leader !== undefined && !consensus.status().cutOff,
+    writes: async () => {
+      const { leader, cutOff } = consensus.status();
+      return leader !== undefined && !cutOff && (await hasRoom(blobs));
+    },
   };
   const metrics = createMetrics(metricSource(consensus, blobs, exchange));
   const app = createApp({
@@ -217,6 +220,14 @@ async function openAdminDoor(base: Foundation, vitals: () => Promise<Vitals>): P
   const listener = await listenHttp(handler, { limits: front.limits, log, random, socketPath: place.path });
   stack.defer(() => listener.close(0));
   return place.path;
+}
+
+/** A disk that does not tell is found out by the write. */
+async function hasRoom({ reserve }: DiskBlobStore): Promise<boolean> {
+  return reserve.state().then(
+    ({ low }) => low === "no",
+    () => true,
+  );
 }
 
 function isInCluster({ catalog, self }: Driver): boolean {

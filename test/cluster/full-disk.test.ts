@@ -85,7 +85,8 @@ test.skipIf(reason !== undefined)(
 
     // the log and the catalog are on the same disk
     expect((await ask("GET", `${node.url}/healthz`)).status).toBe(200);
-    expect((await ask("GET", `${node.url}/readyz?writes`)).status).toBe(200);
+    expect((await ask("GET", `${node.url}/readyz`)).status).toBe(200);
+    expect((await ask("GET", `${node.url}/readyz?writes`)).status, "pushes go elsewhere").toBe(503);
     await pullImage(node.url, "full/app", "v1", image);
     for (let i = 0; i < 20; i += 1) await pushManifest(node.url, "full/app", `while-full-${i}`, image);
 
@@ -105,6 +106,7 @@ test.skipIf(reason !== undefined)(
     const pulled = await ask("GET", `${node.url}/v2/full/app/blobs/${digest}`);
     expect(digestOf(pulled.bytes)).toBe(digest);
     expect(node.running).toBe(true);
+    expect((await ask("GET", `${node.url}/readyz?writes`)).status).toBe(200);
   },
 );
 

@@ -119,7 +119,7 @@ export class Connection {
     const body = new IncomingBody(message, response, limits.bodyIdleMs, expectsContinue);
     const request = new NodeRequest(message, body, expectsContinue);
     const signal = this.#signal();
-    const answered = lacksHost(message) ? this.#options.refuse(noHost()) : handler(request, signal);
+    const answered = lacksOneHost(message) ? this.#options.refuse(noHost()) : handler(request, signal);
     const answer = answered instanceof Promise ? await answered : answered;
     if (this.#socket.destroyed) return;
     const sent = this.#send(answer, message.method === "HEAD", response, signal);
@@ -181,10 +181,12 @@ export class Connection {
   }
 }
 
-function lacksHost(message: IncomingMessage): boolean {
-  return message.headers.host === undefined && message.httpVersionMinor === 1;
+/** RFC 9112, 3.2: none, or more than one, is refused. */
+function lacksOneHost(message: IncomingMessage): boolean {
+  const count = message.headersDistinct.host?.length ?? 0;
+  return count > 1 || (count === 0 && message.httpVersionMinor === 1);
 }
 
 function noHost(): OciError {
-  return new OciError("REQUEST_INVALID", "an HTTP/1.1 request has to have a Host header");
+  return new OciError("REQUEST_INVALID", "an HTTP/1.1 request has to have one Host header");
 }
