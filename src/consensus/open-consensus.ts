@@ -16,7 +16,7 @@ import { DEFAULT_TIMING, type Timing } from "./timing.ts";
 import type { Boot, Transport } from "./transport.ts";
 
 /** How much log and catalog keep in memory and how long they wait; each left out is as its option says. */
-export type StorageLimits = Pick<DurableRaftLogOptions, "tailBytes" | "chainBytes"> &
+export type StorageLimits = Pick<DurableRaftLogOptions, "tailBytes" | "batchBytes" | "chainBytes"> &
   Pick<DurableCatalogOptions, "cacheBytes" | "writeMs" | "unwrittenBytes" | "syncMs" | "syncEntries" | "sealBytes">;
 
 export interface OpenOptions {

@@ -52,6 +52,8 @@ export interface DurableRaftLogOptions {
   readonly nonce?: string;
   /** Bytes of the newest entries kept in memory; 8 MiB by default. */
   readonly tailBytes?: number;
+  /** Bytes of entries that share one fsync; 8 MiB by default. */
+  readonly batchBytes?: number;
   /** Bytes of batches that LevelDB may not have moved into its tables yet; see `SealChain`. */
   readonly chainBytes?: number;
 }
@@ -255,11 +257,12 @@ export class DurableRaftLog implements RaftLog, Storage {
   }
 
   #takeGroup(): Waiting[] {
+    const { batchBytes = BATCH_BYTES } = this.#options;
     let sizeBytes = 0;
     let count = 0;
     for (const { work } of this.#waiting) {
       for (const entry of work.entries) sizeBytes += entrySize(entry);
-      if (count > 0 && sizeBytes > BATCH_BYTES) break;
+      if (count > 0 && sizeBytes > batchBytes) break;
       count += 1;
     }
     return this.#waiting.splice(0, count);

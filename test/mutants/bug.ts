@@ -11,6 +11,8 @@ export interface Bug {
   readonly number: number;
   readonly name: string;
   readonly edits: readonly Edit[];
+  /** Why nobody could tell, where that is so: then it is no miss that it survives. */
+  readonly harmless?: string;
 }
 
 /**

@@ -74,8 +74,9 @@ function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-function printRow({ number, name }: Bug, { kind, seed, processorSeconds, line }: Verdict): void {
-  const verdict = { found: "found", clean: "SURVIVED", broken: "BROKEN" }[kind];
+function printRow({ number, name, harmless }: Bug, { kind, seed, processorSeconds, line: said }: Verdict): void {
+  const verdict = { found: "found", clean: harmless === undefined ? "SURVIVED" : "harmless", broken: "BROKEN" }[kind];
+  const line = kind === "clean" ? (harmless ?? said) : said;
   const where = seed === undefined ? "" : String(seed);
   print(`${String(number).padStart(3)}  ${verdict.padEnd(8)}  ${where.padStart(7)}  ${processorSeconds.toFixed(1).padStart(6)}  ${name}`);
   if (line !== "") print(`${" ".repeat(30)}${line.slice(0, LINE_MAX)}`);
@@ -108,7 +109,8 @@ async function run({ bugs, enough, secondsMax, cleanSeconds, jobs }: Choice, wor
   await Promise.all(Array.from({ length: jobs }, work));
   if (signal.aborted) return 1;
   const found = [...verdicts].filter(([, { kind }]) => kind === "found").map(([bug]) => bug);
-  print(`${found.length} found, ${verdicts.size - found.length} survived`);
+  const harmless = [...verdicts].filter(([{ harmless }, { kind }]) => kind === "clean" && harmless !== undefined).length;
+  print(`${found.length} found, ${verdicts.size - found.length - harmless} survived, ${harmless} harmless`);
   return enough(found) ? 0 : 1;
 }
 

@@ -1,4 +1,5 @@
 import type { Driver } from "../../src/consensus/driver.ts";
+import { sessionError } from "../../src/consensus/refusals.ts";
 import type { Digest } from "../../src/core/digest.ts";
 import type { Random } from "../../src/core/random.ts";
 import type { RepositoryName, Tag } from "../../src/core/reference.ts";
@@ -14,6 +15,7 @@ import type { Settings } from "./settings.ts";
 import type { SimNode } from "./sim-node.ts";
 import { ViolationError } from "./world.ts";
 
+const SESSION_LOST = sessionError().message;
 const REPOSITORY = "hello" as RepositoryName;
 const BYTES = Buffer.from("{}");
 const MEDIA_TYPE = "application/vnd.oci.image.manifest.v1+json";
@@ -238,7 +240,13 @@ export class Clients {
       }
       done();
     };
-    const refused = (): void => {
+    const refused = (error: unknown): void => {
+      // The proposer is alive, opened the session, and has been told of each command in it: nothing may have fenced off what it still waits for.
+      if (error instanceof Error && error.message === SESSION_LOST) {
+        this.#cluster.world.fail(
+          new ViolationError("a session serves whoever opened it", `node ${node.id} has lost a command: ${String(error)}`),
+        );
+      }
       on.refused?.();
       done();
     };

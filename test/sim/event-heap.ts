@@ -31,6 +31,11 @@ export class EventHeap {
     return this.#events.length;
   }
 
+  /** The one that `pop` would answer. */
+  get next(): SimEvent | undefined {
+    return this.#events[0];
+  }
+
   push(event: SimEvent): void {
     const events = this.#events;
     let at = events.length;

@@ -7,7 +7,9 @@ import { NetworkFaults } from "./network-faults.ts";
 import type { Settings } from "./settings.ts";
 import type { SimNode } from "./sim-node.ts";
 
-const BACKLOG_MS_MAX = 30;
+const BACKLOG_MS_MAX = 40;
+/** Strengths below it: what comes from the network is there together with all else. */
+const ALL_AT_ONCE_BELOW = 0.3;
 const INSTALL_MS_MAX = 12;
 const CHANGE_MS_MAX = 300;
 const NOTHING: DiskImage = { log: new Map(), catalog: new Map(), witness: 0 };
@@ -127,7 +129,7 @@ export class FaultInjector {
       },
       pause: this.#at((node, { durationMs, strength }) => {
         count("pause");
-        node.pause(2 * durationMs, strength * BACKLOG_MS_MAX);
+        node.pause(2 * durationMs, Math.max(0, strength - ALL_AT_ONCE_BELOW) * BACKLOG_MS_MAX);
       }),
       skew: this.#at((node, { strength }) => {
         count("skew");
@@ -149,7 +151,12 @@ export class FaultInjector {
       noSpace: this.#at(fail),
       rotLog: this.#at(damage),
       rotTable: this.#at(damage),
-      rotCatalog: this.#at(damage),
+      // In a log of one block all behind the altered place is lost, and what is left is merely old.
+      rotCatalog: (action: FaultAction) => {
+        const running = [...this.#cluster.nodes.values()].filter((node) => node.running);
+        const [node] = running.sort((a, b) => b.disk.catalog.walBytes - a.disk.catalog.walBytes);
+        if (node !== undefined) this.#damage(node, action);
+      },
       stale: this.#at(damage),
       wipe: this.#at(damage),
     };

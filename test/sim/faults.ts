@@ -79,7 +79,7 @@ const MEAN_GAP: Readonly<Record<FaultKind, number>> = {
   noSpace: 12,
   rotLog: 14,
   rotTable: 20,
-  rotCatalog: 20,
+  rotCatalog: 10,
   stale: 7,
   wipe: 20,
   addMember: 12,

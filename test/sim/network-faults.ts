@@ -19,10 +19,11 @@ const LONG = 3;
 const READS = 4;
 const HUNTED_MS_MAX = 40;
 const FRIEND_RATIO = 0.8;
+/** The one with the slow disk: what it is told takes longer to be written than the next leader takes to say something else. */
+const SLOW_FRIEND_RATIO = 0.5;
 const STALLED_RATIO = 0.5;
 const STALLED_MS_MAX = 60;
 const BREAK_MS_MIN = 20;
-const CATALOG_SYNC_MS = 1_100;
 
 /** What a plan does to the network. */
 export class NetworkFaults {
@@ -120,14 +121,12 @@ export class NetworkFaults {
     const peer = others[Math.floor(target * others.length)];
     if (leader === undefined || peer === undefined) return;
     cluster.count("linkBreak");
-    // A log is cut once the catalog behind it is synced, each second.
-    const cutMs = BREAK_MS_MIN + (variant < 0.6 ? CATALOG_SYNC_MS : 0) + timeoutMs * strength * strength;
+    const cutMs = BREAK_MS_MIN + timeoutMs * strength * strength;
     if (variant < 0.8) peer.weather.slow(world.now + timeoutMs, cutMs + timeoutMs * (1 + 3 * strength));
     if (variant < 0.5) leader.weather.slowWrites(world.now + timeoutMs, timeoutMs * strength);
-    clients.burst(leader, 3 + Math.floor(10 * strength));
+    clients.burst(leader, 5 + Math.floor(12 * strength));
     const arrivedMs = ASKED_MS + delayMsMax * (0.5 + variant);
     later(arrivedMs, () => network.cut(leader.id, peer.id));
-    if (variant < 0.6) later(arrivedMs + CATALOG_SYNC_MS * strength, () => clients.burst(leader, 3));
     later(arrivedMs + cutMs, () => {
       network.heal();
       network.breakLink(leader.id, peer.id);
@@ -140,20 +139,24 @@ export class NetworkFaults {
     const { network, nodes, world } = cluster;
     const random = world.fork(Math.floor(target * 1e6));
     cluster.count("hunt");
+    const [slow] = [...nodes.values()].filter((node) => node.running && node !== cluster.leader());
     const hunted = (id: number): void => {
       network.heal();
       const others = [...nodes.keys()].filter((each) => each !== id);
-      const friend = random.float() < FRIEND_RATIO ? others[Math.floor(random.float() * others.length)] : undefined;
+      const [dice, which] = [random.float(), random.float()];
+      const any = dice < FRIEND_RATIO ? others[Math.floor(which * others.length)] : undefined;
+      const friend = dice < SLOW_FRIEND_RATIO && slow?.id !== id ? slow?.id : any;
       for (const other of others) {
         if (other === friend) continue;
         network.cut(id, other);
         network.cut(other, id);
       }
     };
-    const [slow] = [...nodes.values()].filter((node) => node.running && node !== cluster.leader());
     for (const node of nodes.values()) {
       node.onLead = () => {
         clients.burst(node, 1 + Math.floor(8 * random.float()));
+        // Who has led before, and is free again when the next one is cut off, is often the first to stand.
+        if (random.float() < STALLED_RATIO) node.setRate(2);
         // A machine that is short of everything: what comes from the network and from its disk meanwhile, it learns of in one turn.
         if (random.float() < STALLED_RATIO) later(STALLED_MS_MAX * random.float(), () => slow?.pause(2 * timeoutMs * random.float(), 0));
         later(HUNTED_MS_MAX * random.float(), () => hunted(node.id));
@@ -164,7 +167,10 @@ export class NetworkFaults {
     const leader = cluster.leader();
     if (leader !== undefined) hunted(leader.id);
     later(huntMs, () => {
-      for (const node of nodes.values()) node.onLead = undefined;
+      for (const node of nodes.values()) {
+        node.onLead = undefined;
+        node.setRate(1);
+      }
       network.heal();
     });
   }

@@ -72,6 +72,7 @@ export function drawSettings(random: Random): Settings {
     timing,
     limits: {
       tailBytes: one(1_000, 2 ** 20),
+      batchBytes: one(1, 2 ** 20),
       chainBytes: linkBytes,
       sealBytes: linkBytes,
       cacheBytes: one(2_000, 2 ** 20),

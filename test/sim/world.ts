@@ -80,7 +80,7 @@ export class World {
     };
   }
 
-  /** Runs it in the same step, once the microtasks of what runs now are done: as `setImmediate` does in a turn of the event loop. */
+  /** Runs it once all that is due now has run, with its microtasks: as `setImmediate` does in a turn of the event loop. */
   defer(owner: Owner, run: () => void): void {
     this.#deferred.push({ at: this.#now, sequence: 0, kind: "defer", owner, run });
   }
@@ -117,7 +117,7 @@ export class World {
   #turn(done: () => boolean): boolean {
     if (this.#violation !== undefined) return false;
     try {
-      if (this.#deferred.length > 0) {
+      if (this.#deferred.length > 0 && !this.#isDue(this.#heap.next)) {
         for (const { owner, run } of this.#deferred.splice(0)) if (owner?.alive !== false) run?.();
         return true;
       }
@@ -126,6 +126,13 @@ export class World {
       this.fail(error instanceof ViolationError ? error : new ViolationError("no uncaught error", stackOf(error)));
       return false;
     }
+  }
+
+  /** What a machine was kept from by a pause comes all at once: from the disk, from the network, in one turn. */
+  #isDue(event: SimEvent | undefined): boolean {
+    if (event?.run === undefined || event.at > this.#now) return false;
+    const { owner } = event;
+    return owner === undefined || (owner.alive && owner.pausedUntil <= event.at);
   }
 
   #step(): boolean {

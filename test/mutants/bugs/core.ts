@@ -112,6 +112,8 @@ export const CORE: readonly Bug[] = [
   {
     number: 111,
     name: "an append is acknowledged up to the end of the log, beyond what it verified",
+    harmless:
+      "the first append that a follower takes in a term begins behind the last entry they share and brings the one after it: what conflicts is gone before it is acknowledged",
     edits: [
       {
         file: "src/raft/follower.ts",

@@ -23,6 +23,7 @@ export const STREAMS: readonly Bug[] = [
   {
     number: 242,
     name: "what is long is said in the wrong order",
+    harmless: "Raft bears appends in any order, and what is long and not an append, a proposal, is found again by its sequence",
     edits: [{ file: "src/consensus/libp2p/outgoing.ts", find: "      taken.push(message);", replace: "      taken.unshift(message);" }],
   },
   {

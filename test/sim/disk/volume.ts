@@ -47,6 +47,10 @@ export class Volume {
     return this.#wal.length;
   }
 
+  get walBytes(): number {
+    return this.#walBytes;
+  }
+
   append(batch: Batch, sync: boolean): void {
     this.#wal.push(batch);
     this.#walBytes += batchBytes(batch);
