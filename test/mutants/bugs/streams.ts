@@ -23,7 +23,7 @@ export const STREAMS: readonly Bug[] = [
   {
     number: 242,
     name: "what is long is said in the wrong order",
-    harmless: "Raft bears appends in any order, and what is long and not an append, a proposal, is found again by its sequence",
+    harmless: "Raft bears appends in any order, and proposals have their place by their sequence",
     edits: [{ file: "src/consensus/libp2p/outgoing.ts", find: "      taken.push(message);", replace: "      taken.unshift(message);" }],
   },
   {
@@ -40,6 +40,7 @@ export const STREAMS: readonly Bug[] = [
   {
     number: 244,
     name: "messages that come in one piece are heard in the wrong order",
+    harmless: "Raft bears messages in any order",
     edits: [
       {
         file: "src/consensus/libp2p/inbound.ts",
@@ -74,6 +75,7 @@ export const STREAMS: readonly Bug[] = [
   {
     number: 247,
     name: "the wire loses the term of the hint",
+    harmless: "a hint only saves rounds: without its term the leader goes back further than it has to",
     edits: [{ file: "src/consensus/wire.ts", find: "hintTerm: natural(d) }", replace: "hintTerm: Math.min(0, natural(d)) }" }],
   },
 ];
