@@ -197,7 +197,14 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   };
   const createToken = async (): Promise<JoinToken> => {
     const seed = nodes.find((node) => node.running)!;
-    return JSON.parse(await roadstead("token", "create", "--json", "--data", seed.data)) as JoinToken;
+    // While a member that has just joined becomes a voter on a busy machine there may be no quorum for a while: an operator tries again.
+    for (const until = performance.now() + START_MS; ; ) {
+      const made = await roadstead("token", "create", "--json", "--data", seed.data).catch((error: unknown) => {
+        if (performance.now() > until || !String(error).includes("the node answered 503")) throw error;
+        return undefined;
+      });
+      if (made !== undefined) return JSON.parse(made) as JoinToken;
+    }
   };
   const joined = async (name: string, token?: JoinToken): Promise<ProcessNode> => {
     const { join: addresses, token: secret } = token ?? (await createToken());
