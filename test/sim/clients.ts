@@ -94,7 +94,7 @@ export class Clients {
   }
 
   /** Whether every node that is up takes a write and a read, and answers both: to be asked in good weather. */
-  serve(nodes: readonly SimNode[]): () => string | undefined {
+  serve(nodes: readonly SimNode[]): (configured: readonly number[]) => string | undefined {
     const silent = new Map(nodes.map((node) => [node, "has not answered"]));
     const ask = (node: SimNode): void => {
       const { driver } = node;
@@ -116,8 +116,9 @@ export class Clients {
         );
     };
     for (const node of nodes) ask(node);
-    return () => {
-      for (const [node, why] of silent) if (node.up) return `node ${node.id} does not serve: ${why}`;
+    // One that was let go meanwhile is outside, and serves nobody.
+    return (configured) => {
+      for (const [node, why] of silent) if (node.up && configured.includes(node.id)) return `node ${node.id} does not serve: ${why}`;
       return undefined;
     };
   }

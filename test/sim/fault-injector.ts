@@ -92,6 +92,8 @@ export class FaultInjector {
     network.calm(this.#settings.delayMsMax);
     for (const node of nodes.values()) {
       node.machine.pausedUntil = 0;
+      // With a clock at twice the rate, and the longest delays, a round of reads is given up before it can be answered.
+      node.setRate(1);
       node.weather.slow(0, 0);
       node.weather.slowWrites(0, 0);
       node.weather.failing = undefined;

@@ -20,14 +20,14 @@ export class Settling {
   readonly #leaderBy: number;
   #leaderSeen = false;
   /** Of the last requests, which each node must answer. */
-  #serves: (() => string | undefined) | undefined;
+  #serves: ((configured: readonly number[]) => string | undefined) | undefined;
   #lookAt = 0;
 
   constructor(cluster: Cluster, settings: Settings, clients: Clients) {
     this.#cluster = cluster;
     this.#clients = clients;
     this.#startedAt = cluster.world.now;
-    // An election timeout is drawn from one to two of the base; nodes that start take a while, and clocks may run at half the rate.
+    // An election timeout is drawn from one to two of the base; nodes that start take a while, and clocks may have been set apart.
     const { tickMs, electionTicks, deadlineMs } = settings.timing;
     this.#leaderBy = this.#startedAt + LEADER_TIMEOUTS * 4 * tickMs * electionTicks + deadlineMs;
   }
@@ -65,8 +65,9 @@ export class Settling {
     for (const id of members) if (!voters.includes(id) && !learners.includes(id)) return `member ${id} is not in the configuration`;
     for (const { raftId, state } of leader.progress())
       if (raftId !== leader.self && state !== "replicate") return `${raftId} is in ${state}`;
-    this.#serves ??= this.#clients.serve([...voters, ...learners].map((id) => this.#cluster.nodes.get(id)!));
-    const silent = this.#serves();
+    const configured = [...voters, ...learners];
+    this.#serves ??= this.#clients.serve(configured.map((id) => this.#cluster.nodes.get(id)!));
+    const silent = this.#serves(configured);
     if (silent !== undefined) return silent;
     if (this.#clients.waiting > 0) return `${this.#clients.waiting} requests wait`;
     return undefined;
