@@ -1,41 +1,29 @@
 import { link, unlink } from "node:fs/promises";
-import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { PIECE_SIZE_BYTES } from "../../core/pieces.ts";
 import { factsOf } from "../facts.ts";
 import { bodyOf, collect, sampleBytes } from "../sample-bytes.ts";
-import type { DiskBlobStore } from "./blob-store.ts";
-import { HashPool } from "./hash-pool.ts";
-import { makeRoot, startNode } from "./test-node.ts";
+import { storeOfEachTest } from "./test-node.ts";
 
-const worker = new HashPool();
 const never = new AbortController().signal;
 const BYTES = sampleBytes(4 * PIECE_SIZE_BYTES, 41);
 const FACTS = factsOf(BYTES, "sha256");
 const ALL = { start: 0, end: BYTES.byteLength };
-let store: DiskBlobStore;
-let remove: () => Promise<void>;
-
-beforeEach(async () => {
-  const made = await makeRoot();
-  remove = made.remove;
-  store = (await startNode(made.root, worker)).store;
-});
-afterEach(() => remove());
-afterAll(() => worker.close());
+const each = storeOfEachTest();
 
 test("G1: a good copy that is being read is not called damaged when a link changes the state of its file and another reader begins", async () => {
-  await store.receive(FACTS, "c1", bodyOf(BYTES), never);
-  await store.settle({ digest: FACTS.digest, commitId: "c1" }, true);
-  const first = store.open(FACTS.digest, ALL, never)[Symbol.asyncIterator]();
+  await each.store.receive(FACTS, "c1", bodyOf(BYTES), never);
+  await each.store.settle({ digest: FACTS.digest, commitId: "c1" }, true);
+  const first = each.store.open(FACTS.digest, ALL, never)[Symbol.asyncIterator]();
   const got = [Buffer.from((await first.next()).value as Uint8Array)];
-  const path = store.layout.blob(FACTS.digest);
+  const path = each.store.layout.blob(FACTS.digest);
   await link(path, `${path}.again`);
   await unlink(`${path}.again`);
-  const second = store.open(FACTS.digest, ALL, never)[Symbol.asyncIterator]();
+  const second = each.store.open(FACTS.digest, ALL, never)[Symbol.asyncIterator]();
   await second.next();
-  expect(store.copies.get(FACTS.digest)?.verified).not.toBe("all");
+  expect(each.store.copies.get(FACTS.digest)?.verified).not.toBe("all");
   for (let next = await first.next(); next.done !== true; next = await first.next()) got.push(Buffer.from(next.value));
   expect(Buffer.concat(got).equals(BYTES)).toBe(true);
   await second.return?.();
-  expect((await collect(store.open(FACTS.digest, ALL, never))).equals(BYTES)).toBe(true);
+  expect((await collect(each.store.open(FACTS.digest, ALL, never))).equals(BYTES)).toBe(true);
 });

@@ -1,12 +1,13 @@
 import { mkdtemp, open, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterAll, afterEach, beforeEach } from "vitest";
 import { systemClock } from "../../core/clock.ts";
 import { silentLog } from "../../core/log.ts";
 import type { Uploads } from "../uploads.ts";
 import { type DiskBlobStore, openDiskStore } from "./blob-store.ts";
 import type { FileSystem } from "./file-system.ts";
-import type { HashPool } from "./hash-pool.ts";
+import { HashPool } from "./hash-pool.ts";
 import { openDiskUploads } from "./uploads.ts";
 
 export interface TestNode {
@@ -24,6 +25,24 @@ export async function makeRoot(): Promise<{ readonly root: string; remove(): Pro
 export async function startNode(root: string, worker: HashPool, fs?: FileSystem): Promise<TestNode> {
   const store = await openDiskStore({ root, worker, clock: systemClock, log: silentLog, ...(fs === undefined ? {} : { fs }) });
   return { store, uploads: openDiskUploads({ store, clock: systemClock, log: silentLog, expireAfterMs: 3_600_000 }) };
+}
+
+/** A store of its own for each test of the file. */
+export function storeOfEachTest(): { readonly store: DiskBlobStore } {
+  const worker = new HashPool();
+  let now: { readonly store: DiskBlobStore; remove(): Promise<void> } | undefined;
+  beforeEach(async () => {
+    const { root, remove } = await makeRoot();
+    now = { store: (await startNode(root, worker)).store, remove };
+  });
+  afterEach(() => now?.remove());
+  afterAll(() => worker.close());
+  return {
+    get store() {
+      if (now === undefined) throw new Error("no test runs");
+      return now.store;
+    },
+  };
 }
 
 /** Files in the data folder, by path in it, sorted. */
