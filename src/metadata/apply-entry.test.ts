@@ -177,6 +177,22 @@ test("a member that opens sessions again and again keeps eight of them", () => {
   expect(log.next(token("x"), later[0] ?? 0).outcome.refused).toBeUndefined();
 });
 
+test("G8: an open that comes again and again from one start leaves the session that it will use, and another start gets its own", () => {
+  const log = new Log();
+  log.send(INIT);
+  const open = (incarnation: number, digit: string) =>
+    log.send({ type: "session.open", raftId: 1, boot: { incarnation, nonce: digit.repeat(16) } }).outcome.value ?? 0;
+  const session = open(1, "a");
+  for (let again = 0; again < 20; again += 1) expect(open(1, "a")).toBe(session);
+  expect(log.send(token("x"), session, 0, 0).outcome.refused).toBeUndefined();
+  // Whoever opens one now has lost the first: two who count from 0 in one session would be taken for one.
+  const second = open(1, "a");
+  expect(second).not.toBe(session);
+  for (let again = 0; again < 20; again += 1) expect(open(1, "a")).toBe(second);
+  expect(log.send(token("y"), session, 1, 1).outcome.refused).toBeUndefined();
+  expect(open(2, "b")).not.toBe(second);
+});
+
 test("catalog time moves by the stamps alone, and no stamp by more than ten seconds", () => {
   const log = new Log();
   log.send(INIT, 0, 0, 0, 250);
