@@ -11,12 +11,22 @@ test("what is encoded comes back, integers to 2^53 and bytes included", () => {
 
 test("the same value gives the same bytes, also after a round trip", () => {
   fc.assert(
-    fc.property(fc.jsonValue(), (value) => {
-      const once = encode(value);
-      expect([...encode(decode(once))]).toEqual([...once]);
-    }),
+    fc.property(
+      fc.jsonValue().filter((value) => !JSON.stringify(value).includes('"__proto__":')),
+      (value) => {
+        const once = encode(value);
+        expect([...encode(decode(once))]).toEqual([...once]);
+      },
+    ),
     { numRuns: 200 },
   );
+});
+
+test("a key __proto__ in foreign JSON comes back as __proto_, the same on every node, and gives no object a prototype", () => {
+  const decoded = decode(encode(JSON.parse('{"a":{"__proto__":{"admin":true}}}'))) as { a: Record<string, unknown> };
+  expect(Object.keys(decoded.a)).toEqual(["__proto_"]);
+  expect(decoded.a.admin).toBeUndefined();
+  expect([...encode(decode(encode(decoded)))]).toEqual([...encode(decoded)]);
 });
 
 test("the encoder's buffer is not shared between answers", () => {

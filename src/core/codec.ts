@@ -1,7 +1,8 @@
 import { Packr, Unpackr } from "msgpackr";
 
 // One codec for commands, records and messages: plain msgpack, maps with string keys in the order of insertion, so that
-// the same value built the same way gives the same bytes on every node. Unknown keys survive a round trip.
+// the same value built the same way gives the same bytes on every node. Unknown keys survive a round trip, but for
+// `__proto__`, which is read as `__proto_`: a foreign annotation cannot set a prototype.
 const packr = new Packr({ useRecords: false, variableMapSize: true, int64AsType: "number", moreTypes: false });
 const unpackr = new Unpackr({ useRecords: false, int64AsType: "number", moreTypes: false });
 

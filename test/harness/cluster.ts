@@ -1,15 +1,21 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
+import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
+import { callAdmin, doorOf } from "../../src/cli/admin-client.ts";
+import { STATUS_PATH } from "../../src/cli/status.ts";
+import { createToken } from "../../src/cli/token.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/cli/main.ts");
 const run = promisify(execFile);
 const START_MS = 30_000;
+const POLL_MS = 20;
 
 export interface ClusterNode {
   readonly name: string;
@@ -63,15 +69,22 @@ export interface Cluster {
   stop(): Promise<void>;
 }
 
-/** Ports that nothing listens on right now. */
+/** Below what Linux gives to outgoing connections (32768 and up), so that none takes the port of a node while that node restarts. */
+const FIRST_PORT = 20_000;
+const PORTS = 12_000;
+
+/** Ports that nothing listens on right now, and that no outgoing connection will be given. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, "127.0.0.1");
-      await once(server, "listening");
-      return server;
-    }),
-  );
+  const servers: Server[] = [];
+  while (servers.length < count) {
+    const server = createServer();
+    const port = FIRST_PORT + randomInt(PORTS);
+    const free = await new Promise<boolean>((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => resolve(true));
+    });
+    if (free) servers.push(server);
+  }
   const ports = servers.map((server) => (server.address() as { port: number }).port);
   await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
   return ports;
@@ -195,19 +208,20 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     nodes.push(node);
     return node;
   };
-  const createToken = async (): Promise<JoinToken> => {
+  const token = async (): Promise<JoinToken> => {
     const seed = nodes.find((node) => node.running)!;
     // While a member that has just joined becomes a voter on a busy machine there may be no quorum for a while: an operator tries again.
-    for (const until = performance.now() + START_MS; ; ) {
-      const made = await roadstead("token", "create", "--json", "--data", seed.data).catch((error: unknown) => {
-        if (performance.now() > until || !String(error).includes("the node answered 503")) throw error;
-        return undefined;
-      });
-      if (made !== undefined) return JSON.parse(made) as JoinToken;
-    }
+    return asked(
+      () =>
+        createToken(doorOf({ data: seed.data }, {}), { uses: 1, ttl: "1h" }).catch((error: unknown) => {
+          if (!String(error).includes("the node answered 503")) throw error;
+          return undefined;
+        }),
+      "no token could be made: the cluster had no quorum",
+    );
   };
-  const joined = async (name: string, token?: JoinToken): Promise<ProcessNode> => {
-    const { join: addresses, token: secret } = token ?? (await createToken());
+  const joined = async (name: string, given?: JoinToken): Promise<ProcessNode> => {
+    const { join: addresses, token: secret } = given ?? (await token());
     const node = await make(name);
     await node.start(["--join", addresses[0]!, "--token", secret]);
     return node;
@@ -216,18 +230,15 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     nodes,
     folder,
     async status(node = nodes.find((other) => other.running)!) {
-      return JSON.parse(await roadstead("status", "--json", "--data", node.data)) as ClusterStatus;
+      return (await callAdmin(doorOf({ data: node.data }, {}), "GET", STATUS_PATH)) as ClusterStatus;
     },
-    async leader() {
-      for (const until = performance.now() + START_MS; ; ) {
+    leader: () =>
+      asked(async () => {
         const { leader } = await cluster.status();
-        const node = nodes.find((other) => other.name === leader && other.running);
-        if (node !== undefined) return node;
-        if (performance.now() > until) throw new Error(`no leader among the nodes of this test; status names ${leader}`);
-      }
-    },
+        return nodes.find((other) => other.name === leader && other.running);
+      }, "no leader among the nodes of this test"),
     grow: joined,
-    token: createToken,
+    token,
     async stop() {
       await Promise.all(nodes.map((node) => node.kill("SIGKILL")));
       for (const node of nodes) await options.disk?.unmount(node.data);
@@ -247,9 +258,17 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
 
 /** With two voters, as before the third one is promoted, nothing can be written while one is down: tests that kill begin after that. */
 async function allVote(cluster: Cluster): Promise<void> {
-  for (const until = performance.now() + START_MS; ; ) {
+  await asked(async () => {
     const { nodes } = await cluster.status();
-    if (nodes.length % 2 === 0 || nodes.every((node) => node.role === "voter")) return;
-    if (performance.now() > until) throw new Error(`not all of the members vote: ${JSON.stringify(nodes)}`);
+    return nodes.length % 2 === 0 || nodes.every((node) => node.role === "voter") || undefined;
+  }, "not all of the members vote");
+}
+
+/** Asks every few milliseconds until there is an answer, for as long as a start may take. */
+async function asked<T>(question: () => Promise<T | undefined>, otherwise: string): Promise<T> {
+  for (const until = performance.now() + START_MS; performance.now() < until; await pause(POLL_MS)) {
+    const answer = await question();
+    if (answer !== undefined) return answer;
   }
+  throw new Error(otherwise);
 }
