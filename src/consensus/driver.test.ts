@@ -122,7 +122,7 @@ test("G8: proposals of which messages are lost and repeated apply once, through 
   await cluster.node(2).barrier();
   expect(counts.size).toBe(60);
   expect([...counts.values()].every((count) => count === 1)).toBe(true);
-}, 20_000);
+});
 
 test("writes and reads wait through the loss of the leader, and no client hears of it", async () => {
   cluster = await MemoryCluster.create(3);
@@ -188,7 +188,7 @@ test("a follower that was away for longer than the log reaches back catches up b
   const again = await cluster.open(away, [1, 2, 3]);
   await cluster.until(() => again.status().leader !== undefined);
   expect(await again.barrier()).toBe("fresh");
-}, 20_000);
+});
 
 /** The leader's seal once both have applied the same. */
 async function sealAt(node: { status(): { appliedIndex: number } }): Promise<Uint8Array> {
@@ -218,7 +218,7 @@ test("a newcomer with an empty log is added as a learner, receives the state, an
   first.proposeConfChange({ transition: "auto", changes: [{ type: "addNode", nodeId: id }], context: undefined });
   await cluster.until(() => newcomer.status().voters.length === 2 && first.status().voters.length === 2);
   expect((await newcomer.propose(tokenCommand("after"))).refused).toBeUndefined();
-}, 20_000);
+});
 
 test("three nodes go on with their state after all were stopped", async () => {
   cluster = await MemoryCluster.create(3);

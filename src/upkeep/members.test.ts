@@ -110,4 +110,4 @@ test("members that are added become voters, up to three of three, and one that i
   await cluster.leader(ids);
   expect(await cluster.node(ids[0]!).barrier()).toBe("fresh");
   for (const end of ends) end();
-}, 20_000);
+});

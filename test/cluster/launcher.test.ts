@@ -12,7 +12,7 @@ const ROOT = join(import.meta.dirname, "../..");
 const LAUNCHER = join(ROOT, "cluster/local.ts");
 const NODES = 3;
 const P2P_OFFSET = 100;
-const GONE_MS = 20_000;
+const GONE_MS = 60_000;
 
 let folder: string;
 let basePort: number;
@@ -31,12 +31,12 @@ function portsFrom(base: number): number[] {
   return Array.from({ length: NODES }, (_, index) => [base + index, base + P2P_OFFSET + index]).flat();
 }
 
-/** Below the ports that the system gives to clients; another one for each process of a test run. */
+/** Below the ports that the system gives to clients and those of the other tests; another one for each process of a test run. */
 async function freeBase(): Promise<number> {
-  for (let base = 10_000 + (process.pid % 90) * 200; base < 32_000; base += 200) {
+  for (let base = 10_000 + (process.pid % 40) * 200; base < 20_000; base += 200) {
     if ((await takenPorts(portsFrom(base))).length === 0) return base;
   }
-  throw new Error("no free ports for a cluster from 10000 to 32000");
+  throw new Error("no free ports for a cluster from 10000 to 20000");
 }
 
 async function untilFree(): Promise<void> {

@@ -14,7 +14,7 @@ import { createToken } from "../../src/cli/token.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/cli/main.ts");
 const run = promisify(execFile);
-const START_MS = 30_000;
+const START_MS = 60_000;
 const POLL_MS = 20;
 
 export interface ClusterNode {

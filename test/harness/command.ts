@@ -2,11 +2,11 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 
 const MAIN = join(import.meta.dirname, "../../src/cli/main.ts");
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 60_000;
 
 /** How a command ended that was to end by itself. */
 export interface Ended {
-  /** A signal's name where it had to be ended after half a minute. */
+  /** A signal's name where it had to be ended after a minute. */
   readonly code: number | string;
   readonly stdout: string;
   readonly stderr: string;
