@@ -127,8 +127,12 @@ export class Cluster {
     node.crash({ log, catalog });
   }
 
-  /** Whether the others can do without it for good: a majority of each half of every configuration that is in force somewhere stays. */
+  /**
+   * Whether the others can do without it for good: a majority of each half of every configuration that is in force somewhere stays. Whoever is no member any more is
+   * about to lose its vote, and counts as gone.
+   */
   spares(id: number): boolean {
+    const members = this.#members();
     for (const node of this.nodes.values()) {
       if (node.gone) continue;
       for (const { voters, votersOutgoing } of this.invariants.witness(node.id).configurations) {
@@ -136,12 +140,20 @@ export class Cluster {
           if (half.length === 0) continue;
           // One that has no vote may get one at any moment.
           const count = half.includes(id) ? half.length : half.length + 1;
-          const staying = half.filter((each) => each !== id && this.nodes.get(each)?.gone === false && !this.nodes.get(each)?.tampered);
+          const stays = (node: SimNode | undefined) => node !== undefined && !node.gone && !node.tampered && members.has(node.id);
+          const staying = half.filter((each) => each !== id && stays(this.nodes.get(each)));
           if (staying.length <= count / 2) return false;
         }
       }
     }
     return true;
+  }
+
+  /** As the catalog has them that has applied most, of those that can be asked. */
+  #members(): ReadonlySet<number> {
+    const applied = (node: SimNode): number => node.driver?.status().appliedIndex ?? 0;
+    const [newest] = this.up().sort((a, b) => applied(b) - applied(a));
+    return new Set(newest?.driver?.catalog.members().map(({ raftId }) => raftId));
   }
 
   /** Whether all others know, for good, of a start of the node that the image does not remember, and the image has the configuration of now, or none. */

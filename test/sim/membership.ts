@@ -13,6 +13,7 @@ import type { SimNode } from "./sim-node.ts";
 
 const LOOK_MS = 700;
 const NODES_MAX = 7;
+const REMOVAL = Buffer.from("member.remove");
 
 /** Who belongs to the cluster: an operator who replaces what is broken, the product's own upkeep at the leader, and changes at random. */
 export class MembershipChurn {
@@ -21,6 +22,8 @@ export class MembershipChurn {
   /** The number in `factsOf` of the next newcomer. */
   #newcomer: number;
   #asking = false;
+  /** Proposals that may still come about. */
+  #open = 0;
 
   constructor(cluster: Cluster, settings: Settings) {
     this.#cluster = cluster;
@@ -49,15 +52,16 @@ export class MembershipChurn {
     });
   }
 
-  /** Whether some log holds a configuration change that has not applied there. */
+  /** Whether a member may be about to leave, or some log holds a change of the members or the configuration that has not applied there. */
   changing(): boolean {
+    if (this.#open > 0) return true;
     for (const node of this.#cluster.nodes.values()) {
       const { log, applied } = this.#cluster.invariants.witness(node.id);
       // What a leader has not written yet may be one.
       if (node.driver?.leads() === true && node.driver.status().lastIndex > log.lastIndex) return true;
       for (let index = applied + 1; index <= log.lastIndex; index += 1) {
         const record = log.records.get(index);
-        if (record !== undefined && isConfChangeRecord(record)) return true;
+        if (record !== undefined && (isConfChangeRecord(record) || isRemoval(record))) return true;
       }
     }
     return false;
@@ -154,12 +158,26 @@ export class MembershipChurn {
   }
 
   #propose(answer: Promise<unknown>): void {
+    const { world } = this.#cluster;
     this.#asking = true;
+    this.#open += 1;
     const done = (): void => {
       this.#asking = false;
     };
-    answer.then(done, done);
+    let open = true;
+    const settled = (): void => {
+      if (open) this.#open -= 1;
+      open = false;
+    };
+    answer.then(done, done).then(settled);
     // The node that was asked may be killed, and then no answer comes.
-    this.#cluster.world.after(4 * LOOK_MS, "client", undefined, done);
+    world.after(4 * LOOK_MS, "client", undefined, done);
+    // A clock may run at half the rate.
+    world.after(2 * this.#settings.timing.deadlineMs, "client", undefined, settled);
   }
+}
+
+/** The name of a command stands in its record as it is. */
+function isRemoval(record: Uint8Array): boolean {
+  return Buffer.from(record.buffer, record.byteOffset, record.byteLength).includes(REMOVAL);
 }
