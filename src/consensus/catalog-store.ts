@@ -4,6 +4,7 @@ import { decode, encode } from "../core/codec.ts";
 import { type ConfState, NO_CONFIGURATION, type SnapshotMeta } from "../raft/types.ts";
 import { type CatalogDatabases, type Database, type DatabaseView, type Operation, orderedIndex, type Storage } from "./database.ts";
 import { ConsensusError, type Fatal } from "./errors.ts";
+import type { LogOwner } from "./log-record.ts";
 import { decodeLink, SealChain } from "./seal-chain.ts";
 import type { AppliedBatch, AppliedStore, Staging, StoreSnapshot } from "./store.ts";
 import { type Changes, NOT_HERE, WriteBehind } from "./write-behind.ts";
@@ -32,9 +33,13 @@ export interface DurableCatalogOptions {
   readonly sealBytes?: number;
   /** Applied state of a store that has none yet: the bootstrap's snapshot, or nothing. */
   readonly initial?: SnapshotMeta;
+  /** Whose catalog it is to be, as that of the log beside it. */
+  readonly owner?: LogOwner;
 }
 
 interface Meta {
+  /** Left out where nobody has said so yet. */
+  readonly owner?: LogOwner | undefined;
   readonly index: number;
   readonly term: number;
   readonly confState: ConfState;
@@ -88,7 +93,7 @@ export class DurableCatalog implements AppliedStore {
     this.#databases = databases;
     this.#database = databases.current;
     this.#chain = loaded.chain;
-    this.#meta = loaded.meta;
+    this.#meta = { ...loaded.meta, owner: loaded.meta.owner ?? options.owner };
     this.#seal = loaded.seal;
     this.#syncedIndex = loaded.meta.index;
     this.#writtenIndex = loaded.meta.index;
@@ -103,6 +108,11 @@ export class DurableCatalog implements AppliedStore {
       maxEntrySize: 2 ** 20,
       sizeCalculation: (entry, key) => (entry.value?.byteLength ?? 0) + key.length * 2 + 128,
     });
+  }
+
+  /** As it stands in the database; where nothing does, as it will with the next batch. */
+  get owner(): LogOwner | undefined {
+    return this.#meta.owner;
   }
 
   get appliedIndex(): number {
@@ -213,7 +223,8 @@ export class DurableCatalog implements AppliedStore {
     const fresh = await this.#databases.begin();
     const chain = new SealChain(SEAL, sealBytes(this.#options), 0);
     const links = chain.append(index, seal, 0);
-    const meta: Meta = { index, term, confState, checkpoint: chain.checkpoint, installed: index };
+    const { owner } = this.#meta;
+    const meta: Meta = { owner, index, term, confState, checkpoint: chain.checkpoint, installed: index };
     return {
       write: (rows) =>
         fresh.batch(

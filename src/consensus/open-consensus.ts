@@ -9,6 +9,7 @@ import type { Storage } from "./database.ts";
 import { Driver } from "./driver.ts";
 import { ConsensusError, type Fatal } from "./errors.ts";
 import { heal, restartable } from "./heal.ts";
+import type { LogOwner } from "./log-record.ts";
 import { DurableRaftLog, type DurableRaftLogOptions } from "./raft-log.ts";
 import { reconcile } from "./reconcile.ts";
 import { SpaceGuard } from "./space-guard.ts";
@@ -50,14 +51,14 @@ export async function openConsensus(options: OpenOptions): Promise<Driver> {
   const { storage, clock, fatal, raftId: self } = options;
   let failed: (error: Error) => void = fatal;
   const fail: Fatal = (error) => failed(error);
-  const owner = options.clusterId === undefined ? {} : { owner: { clusterId: options.clusterId, raftId: self } };
+  const owner = ownerOf(options);
   const nonce = Buffer.from(options.random.bytes(8)).toString("hex");
   const log = await DurableRaftLog.open({ storage, fatal: fail, bootstrap: confOf(options.bootstrap), nonce, ...owner, ...options.limits });
   const transport = restartable(options.transport);
   let store: DurableCatalog | undefined;
   try {
     store = await openCatalog(options, log, fail);
-    checkCluster(store, options);
+    checkOwner(store, options);
     const boot = { ...log.start, term: log.hardState.term, lastIndex: log.lastIndex() };
     await bringUp(options, log, store, transport, boot);
     await reconcile(log, store, storage.place);
@@ -88,13 +89,10 @@ export async function openConsensus(options: OpenOptions): Promise<Driver> {
 }
 
 /** A damaged catalog is set aside where there is another one to be had: of a member, or made again from a log that reaches back to the beginning. */
-async function openCatalog(
-  { storage, clock, log: logger, peers, limits }: OpenOptions,
-  log: DurableRaftLog,
-  fatal: Fatal,
-): Promise<DurableCatalog> {
+async function openCatalog(options: OpenOptions, log: DurableRaftLog, fatal: Fatal): Promise<DurableCatalog> {
+  const { storage, clock, log: logger, peers, limits } = options;
   const initial = log.bootstrap === undefined ? {} : { initial: log.bootstrap };
-  const open = () => DurableCatalog.open({ storage, clock, fatal, ...limits, ...initial });
+  const open = () => DurableCatalog.open({ storage, clock, fatal, ...limits, ...initial, ...ownerOf(options) });
   try {
     return await open();
   } catch (error) {
@@ -108,12 +106,22 @@ async function openCatalog(
   }
 }
 
-/** Which cluster a catalog is of stands in it; of another member's of the same cluster nothing is different. */
-function checkCluster(store: DurableCatalog, { clusterId, storage: { place } }: OpenOptions): void {
-  const found = createCatalog(store).cluster()?.clusterId;
-  if (found === undefined || clusterId === undefined || found === clusterId) return;
-  const message = `The catalog in ${place} is of the cluster ${found}, but the folder is of the cluster ${clusterId}: parts of two data folders were mixed. Put back the catalog as it was, or take ${place}/catalog away: then it is fetched from another member.`;
-  throw new ConsensusError("foreignFolder", message, { folder: place, found });
+/** One that nobody has put a name to tells of its cluster all the same, by what stands in it. */
+function checkOwner(store: DurableCatalog, { clusterId, raftId, storage: { place } }: OpenOptions): void {
+  if (clusterId === undefined) return;
+  const cluster = createCatalog(store).cluster()?.clusterId ?? clusterId;
+  const found = store.owner ?? { clusterId, raftId };
+  if (cluster === clusterId && found.clusterId === clusterId && found.raftId === raftId) return;
+  const [of, but] =
+    cluster === clusterId
+      ? [`node ${found.raftId} of the cluster ${found.clusterId}`, `node ${raftId} of the cluster ${clusterId}`]
+      : [`the cluster ${cluster}`, `the cluster ${clusterId}`];
+  const message = `The catalog in ${place} is of ${of}, but the folder is of ${but}: parts of two data folders were mixed. Put back the catalog as it was, or take ${place}/catalog away: then it is fetched from another member.`;
+  throw new ConsensusError("foreignFolder", message, { folder: place, found: found.raftId, wanted: raftId });
+}
+
+function ownerOf({ clusterId, raftId }: OpenOptions): { readonly owner?: LogOwner } {
+  return clusterId === undefined ? {} : { owner: { clusterId, raftId } };
 }
 
 async function bringUp(options: OpenOptions, log: DurableRaftLog, store: DurableCatalog, transport: Transport, boot: Boot): Promise<void> {

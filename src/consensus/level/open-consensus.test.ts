@@ -1,4 +1,4 @@
-import { rm } from "node:fs/promises";
+import { cp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { systemClock } from "../../core/clock.ts";
@@ -74,4 +74,23 @@ test("a log that lacks what the catalog has applied is refused: its votes and en
   await stopped();
   await rm(join(cluster.folder(1), "raft"), { recursive: true });
   await expect(cluster.open(1, [1])).rejects.toMatchObject({ code: "logCorrupt" });
+});
+
+test("the catalog of another member of the same cluster is refused, in one line that says what to do; taken away, it comes from the others", async () => {
+  cluster = await MemoryCluster.create(2);
+  for (const each of [2, 1]) await cluster.stop(each);
+  const own = join(cluster.folder(1), "catalog");
+  await rm(own, { recursive: true });
+  await cp(join(cluster.folder(2), "catalog"), own, { recursive: true });
+  await expect(cluster.open(1)).rejects.toMatchObject({
+    code: "foreignFolder",
+    message: expect.stringMatching(
+      /^The catalog in .* is of node 2 of the cluster test, but the folder is of node 1 .* or take .*catalog away.*\.$/,
+    ),
+  });
+  await rm(own, { recursive: true });
+  await cluster.open(2);
+  await cluster.open(1);
+  await cluster.leader();
+  expect(await cluster.node(1).barrier()).toBe("fresh");
 });
