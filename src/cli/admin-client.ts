@@ -1,8 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
-import { type ClientRequest, type IncomingMessage, type RequestOptions, request as requestPlain } from "node:http";
+import type { ClientRequest, IncomingMessage, RequestOptions } from "node:http";
 import { request as requestSecure } from "node:https";
 import { join, resolve } from "node:path";
 import { ADMIN_SOCKET, ADMIN_SOCKET_POINTER } from "../config/data-folder.ts";
+import { request as requestPlain } from "../core/builtin-http.ts";
 import { systemCode } from "../core/errors.ts";
 import { Failure } from "./failure.ts";
 

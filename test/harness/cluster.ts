@@ -13,6 +13,8 @@ import { STATUS_PATH } from "../../src/cli/status.ts";
 import { createToken } from "../../src/cli/token.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/cli/main.ts");
+/** Given by the environment, the cache holds the entry point too: a node that starts loads nothing that strips types. */
+const COMPILED = process.env.NODE_COMPILE_CACHE ?? join(import.meta.dirname, "../../node_modules/.cache/roadstead-compiled");
 const run = promisify(execFile);
 const START_MS = 60_000;
 const POLL_MS = 20;
@@ -113,7 +115,7 @@ class ProcessNode implements ClusterNode {
     this.port = port;
     this.#p2p = p2p;
     this.data = data;
-    this.#env = { ROADSTEAD_RAFT_TICK: "50ms", ...options.env };
+    this.#env = { NODE_COMPILE_CACHE: COMPILED, ROADSTEAD_RAFT_TICK: "50ms", ...options.env };
     this.#core = options.core;
   }
 

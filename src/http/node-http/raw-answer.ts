@@ -1,4 +1,4 @@
-import { STATUS_CODES } from "node:http";
+import { STATUS_CODES } from "../../core/builtin-http.ts";
 import type { HttpResponse } from "../http.ts";
 
 /** An answer as bytes, for a request that node:http could not parse. The connection ends after it. */
