@@ -9,7 +9,7 @@ import { decodeFrame, encodeFrame } from "../wire.ts";
 import { freshCounters } from "./counters.ts";
 import { FakeStream } from "./fake-stream.ts";
 import { frame } from "./frames.ts";
-import { clusterHash, encodeHello } from "./hello.ts";
+import { clusterHash, encodeHello, HELLO_BYTES_MAX } from "./hello.ts";
 import { Inbound } from "./inbound.ts";
 import { Libp2pTransport } from "./transport.ts";
 
@@ -89,6 +89,13 @@ test("a stream without a hello, or with one that is none, is given up", () => {
     );
     expect([counters.misdirected, fake.status]).toEqual([1, "aborted"]);
   }
+});
+
+test("the first frame of a stream is a hello and has its size; what follows may be long", () => {
+  const beyond = Buffer.alloc(4);
+  beyond.writeUInt32BE(HELLO_BYTES_MAX + 1, 0);
+  expect(accepted(beyond).fake.aborted?.message).toContain(`a frame of ${HELLO_BYTES_MAX + 1} bytes`);
+  expect(accepted(Buffer.concat([HELLO, beyond])).fake.aborted).toBeUndefined();
 });
 
 /** Thousands of streams, each a good one with bytes changed, left out or put in, cut into random pieces. */

@@ -14,11 +14,15 @@ export function frame(body: Uint8Array): Uint8Array {
 /** Cuts what a stream delivers back into frames, wherever the pieces were cut. */
 export class FrameCutter {
   readonly #maxBytes: number;
+  /** What the next frame may have. */
+  #allowedBytes: number;
   #parts: Uint8Array[] = [];
   #heldBytes = 0;
 
-  constructor(maxBytes: number) {
+  /** @param firstMaxBytes what the first frame may have: before it nobody knows who speaks */
+  constructor(maxBytes: number, firstMaxBytes: number = maxBytes) {
     this.#maxBytes = maxBytes;
+    this.#allowedBytes = firstMaxBytes;
   }
 
   /** Whether a frame has begun and not ended. */
@@ -45,7 +49,7 @@ export class FrameCutter {
     if (first.byteLength < PREFIX_BYTES) this.#parts = [Buffer.concat(this.#parts)];
     const head = this.#parts[0]!;
     const length = new DataView(head.buffer, head.byteOffset, head.byteLength).getUint32(0);
-    if (length > this.#maxBytes) throw new RangeError(`a frame of ${length} bytes, and ${this.#maxBytes} are allowed`);
+    if (length > this.#allowedBytes) throw new RangeError(`a frame of ${length} bytes, and ${this.#allowedBytes} are allowed`);
     return length;
   }
 
@@ -56,6 +60,7 @@ export class FrameCutter {
     if (whole.byteLength > sizeBytes) rest.unshift(whole.subarray(sizeBytes));
     this.#parts = rest;
     this.#heldBytes -= sizeBytes;
+    this.#allowedBytes = this.#maxBytes;
     return whole.subarray(0, sizeBytes);
   }
 }
@@ -79,9 +84,9 @@ export class FrameStream {
   #resuming = false;
   #wake: (() => void) | undefined;
 
-  constructor(stream: Stream, maxBytes: number) {
+  constructor(stream: Stream, maxBytes: number, firstMaxBytes: number = maxBytes) {
     this.#stream = stream;
-    this.#cutter = new FrameCutter(maxBytes);
+    this.#cutter = new FrameCutter(maxBytes, firstMaxBytes);
     stream.addEventListener("message", this.#onMessage);
     stream.addEventListener("end", this.#onEnd);
     stream.addEventListener("close", this.#onClose);

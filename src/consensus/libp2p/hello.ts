@@ -13,6 +13,9 @@ export interface Hello {
   readonly boot: Boot;
 }
 
+/** What the first frame of a stream may have: a hello is far below 4 KiB, with room for what a newer program adds. */
+export const HELLO_BYTES_MAX = 64 * 1024;
+
 const NONCE = /^[0-9a-f]{16}$/;
 const REASONS: readonly BootRefusal["reason"][] = ["passed", "copied", "behind", "forked"];
 

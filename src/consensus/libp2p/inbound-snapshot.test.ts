@@ -16,7 +16,7 @@ import type { Boot, TransportHandler } from "../transport.ts";
 import { freshCounters, type TransportCounters } from "./counters.ts";
 import { FakeStream } from "./fake-stream.ts";
 import { frame } from "./frames.ts";
-import { clusterHash, encodeHello } from "./hello.ts";
+import { clusterHash, encodeHello, HELLO_BYTES_MAX } from "./hello.ts";
 import { takeSnapshotStream } from "./inbound-snapshot.ts";
 import { Libp2pTransport } from "./transport.ts";
 
@@ -102,6 +102,15 @@ test.each([
   await done;
   expect(counters).toEqual({ ...freshCounters(), malformed: 1 });
   expect(fake.status).not.toBe("open");
+});
+
+test("the first frame of a stream of the snapshot protocol is no longer than a hello may be: nothing of it is waited for", async () => {
+  const { fake, counters, done } = begin();
+  const beyond = Buffer.alloc(4);
+  beyond.writeUInt32BE(HELLO_BYTES_MAX + 1, 0);
+  fake.say(beyond);
+  await done;
+  expect([counters.malformed, fake.aborted?.message]).toEqual([1, expect.stringContaining(`a frame of ${HELLO_BYTES_MAX + 1} bytes`)]);
 });
 
 test("a snapshot of another cluster or node, or of a start that is not the newest, is refused, counted as such, and told why", async () => {

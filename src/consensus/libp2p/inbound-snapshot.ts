@@ -8,7 +8,7 @@ import { ConsensusError } from "../errors.ts";
 import type { TransportHandler } from "../transport.ts";
 import type { TransportCounters } from "./counters.ts";
 import { FrameStream } from "./frames.ts";
-import { decodeHello, type Hello } from "./hello.ts";
+import { decodeHello, HELLO_BYTES_MAX, type Hello } from "./hello.ts";
 
 export interface InboundSnapshotOptions {
   readonly stream: Stream;
@@ -33,7 +33,7 @@ type Answer = Uint8Array | string | readonly [string];
 /** Takes one stream of the snapshot protocol, whatever is said on it: it is answered and ended, and nothing is thrown. */
 export async function takeSnapshotStream(options: InboundSnapshotOptions): Promise<void> {
   const { stream: raw, from, counters, clock, log } = options;
-  const stream = new FrameStream(raw, CHUNK_BYTES_MAX);
+  const stream = new FrameStream(raw, CHUNK_BYTES_MAX, HELLO_BYTES_MAX);
   let answer: Answer;
   try {
     answer = await receive(stream, options);

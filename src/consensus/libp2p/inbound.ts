@@ -6,7 +6,7 @@ import type { Boot, PeerMessage, TransportHandler } from "../transport.ts";
 import { decodeFrame } from "../wire.ts";
 import type { TransportCounters } from "./counters.ts";
 import { FrameCutter, frame, piecesOf } from "./frames.ts";
-import { decodeHello, encodeRefusal } from "./hello.ts";
+import { decodeHello, encodeRefusal, HELLO_BYTES_MAX } from "./hello.ts";
 
 export interface InboundOptions {
   readonly stream: Stream;
@@ -29,7 +29,7 @@ const HELLO_TIMEOUT_MS = 5_000;
 /** What one peer says: a hello, then messages. Whatever else it says ends the stream, and harms nothing but the stream. */
 export class Inbound {
   readonly #options: InboundOptions;
-  readonly #cutter = new FrameCutter(FRAME_BYTES_MAX);
+  readonly #cutter = new FrameCutter(FRAME_BYTES_MAX, HELLO_BYTES_MAX);
   readonly #cancel: () => void;
   #boot: Boot | undefined;
   #ended = false;
