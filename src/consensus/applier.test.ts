@@ -3,11 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { systemClock } from "../core/clock.ts";
+import type { AppliedCommand } from "../metadata/apply-entry.ts";
 import { COMMAND_VERSION, type Command } from "../metadata/commands.ts";
 import { encodeEnvelope, stampEntry } from "../metadata/entry.ts";
 import { factsOf } from "../metadata/scenario.ts";
 import type { ConfState, Entry } from "../raft/types.ts";
-import { type AppliedCommand, Applier } from "./applier.ts";
+import { Applier } from "./applier.ts";
 import { DurableCatalog } from "./catalog-store.ts";
 import { levelStorage } from "./level/level-storage.ts";
 

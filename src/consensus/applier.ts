@@ -1,18 +1,8 @@
-import { ApplyBatch } from "../metadata/apply-entry.ts";
-import type { Command, Outcome } from "../metadata/commands.ts";
+import { type AppliedCommand, ApplyBatch } from "../metadata/apply-entry.ts";
 import type { ConfState, Entry, StorageApplyReply } from "../raft/types.ts";
 import { entrySize } from "../raft/types.ts";
 import type { Fatal } from "./errors.ts";
 import type { AppliedStore } from "./store.ts";
-
-/** A command that has applied, with what its proposer knows it by. */
-export interface AppliedCommand {
-  readonly index: number;
-  readonly command: Command;
-  readonly outcome: Outcome;
-  readonly session: number;
-  readonly sequence: number;
-}
 
 export interface ApplierOptions {
   readonly store: AppliedStore;
@@ -110,7 +100,9 @@ export class Applier {
         confState = changed ?? confState;
         term = entry.term;
         const holds = entry.type === "normal" && entry.data !== undefined;
-        done.push({ index: entry.index, seal: holds ? this.#apply(batch, entry.index, entry.data, commands) : undefined });
+        const applied = holds ? batch.apply(entry.index, entry.data) : undefined;
+        if (applied !== undefined) commands.push(...applied.commands);
+        done.push({ index: entry.index, seal: applied?.seal });
       }
     }
     const changes = batch.finish();
@@ -122,11 +114,5 @@ export class Applier {
       confChanged: confState !== undefined,
       replies: works.flatMap(({ replies }) => replies),
     });
-  }
-
-  #apply(batch: ApplyBatch, index: number, data: Uint8Array, commands: AppliedCommand[]): Uint8Array {
-    const { seal, command, outcome, session, sequence } = batch.apply(index, data);
-    commands.push({ index, command, outcome, session, sequence });
-    return seal;
   }
 }

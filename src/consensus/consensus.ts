@@ -38,6 +38,8 @@ export interface Applied {
   readonly index: number;
   readonly command: Command;
   readonly outcome: Outcome;
+  /** It came again (G8): the outcome is the one of then, and nothing was done. */
+  readonly duplicate: boolean;
 }
 
 export interface ConsensusStatus {

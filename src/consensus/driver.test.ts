@@ -12,8 +12,8 @@ afterEach(async () => {
 /** How often each token was created, as node `id` applies it. */
 function counted(id: number): Map<string, number> {
   const counts = new Map<string, number>();
-  cluster.node(id).onApplied(({ command, outcome, index }: Applied) => {
-    if (command.type !== "token.create" || outcome.refused !== undefined || outcome.index !== index) return;
+  cluster.node(id).onApplied(({ command, outcome, duplicate }: Applied) => {
+    if (command.type !== "token.create" || outcome.refused !== undefined || duplicate) return;
     counts.set(command.id, (counts.get(command.id) ?? 0) + 1);
   });
   return counts;
@@ -42,7 +42,8 @@ test("three nodes elect one leader, and a proposal applies on all of them, made 
     await cluster.until(() => cluster.node(to).leads() && [1, 2, 3].every((id) => cluster.node(id).status().leader === to));
     const outcomes = await Promise.all(Array.from({ length: 40 }, (_, at) => cluster.node(1).propose(tokenCommand(`${to}-${at}`))));
     expect(outcomes.every(({ refused }) => refused === undefined)).toBe(true);
-    expect(new Set(outcomes.map(({ index }) => index)).size).toBe(40);
+    // What is proposed in one turn shares an entry.
+    expect(new Set(outcomes.map(({ index }) => index)).size).toBeLessThan(10);
     const last = Math.max(...outcomes.map(({ index }) => index));
     expect(await Promise.all([1, 2, 3].map((id) => cluster.node(id).barrier()))).toEqual(["fresh", "fresh", "fresh"]);
     for (const id of [1, 2, 3]) expect(cluster.node(id).status().appliedIndex).toBeGreaterThanOrEqual(last);
@@ -170,18 +171,16 @@ test("a lone survivor of three is cut off, and readers that waited are told", as
 });
 
 test("a follower that was away for longer than the log reaches back catches up by a snapshot", async () => {
-  cluster = await MemoryCluster.create(3, { keepEntries: 20, keepBytes: 2 ** 20 });
+  cluster = await MemoryCluster.create(3, { keepEntries: 10, keepBytes: 2 ** 20 });
   const leader = await cluster.leader();
   const away = [2, 3].find((id) => id !== leader.self)!;
   await cluster.stop(away);
-  const writer = cluster.node(1);
-  for (let round = 0; round < 5; round += 1) {
-    await Promise.all(Array.from({ length: 40 }, (_, at) => writer.propose(tokenCommand(`${round}-${at}`))));
-  }
-  await cluster.until(() => [...cluster.nodes.values()].every((node) => node.firstIndex() > 150));
+  // One after the other: those of one turn would share an entry.
+  for (let at = 0; at < 80; at += 1) await leader.propose(tokenCommand(`${at}`));
+  await cluster.until(() => [...cluster.nodes.values()].every((node) => node.firstIndex() > 50));
   const back = await cluster.open(away, [1, 2, 3]);
   const installed = new Promise<number>((resolve) => back.onInstalled(resolve));
-  expect(await installed).toBeGreaterThan(150);
+  expect(await installed).toBeGreaterThan(50);
   expect(await back.barrier()).toBe("fresh");
   expect(Buffer.from(back.seal()).equals(await sealAt(back))).toBe(true);
   await cluster.stop(away);

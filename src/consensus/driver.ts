@@ -357,9 +357,9 @@ export class Driver implements Consensus, Membership {
     if (this.#stopped) return;
     this.catalog.changed(batch.keys);
     for (const reply of batch.replies) this.#node.step(reply);
-    for (const { index, command, outcome } of batch.commands) {
+    for (const { index, command, outcome, duplicate } of batch.commands) {
       if (command.type === "session.open" && outcome.refused === undefined) this.#incarnations.opened(command);
-      this.#applied.emit({ index, command, outcome });
+      this.#applied.emit({ index, command, outcome, duplicate });
     }
     this.#proposals.applied(batch.commands);
     this.#reads.applied(batch.index);

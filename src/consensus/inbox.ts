@@ -1,5 +1,5 @@
 import type { RaftId } from "../core/peer.ts";
-import { ENTRY_BYTES_MAX } from "../metadata/entry.ts";
+import { ENTRY_BYTES_MAX, ENTRY_OVERHEAD_BYTES } from "../metadata/entry.ts";
 import type { RawNode } from "../raft/raw-node.ts";
 import type { ConfState } from "../raft/types.ts";
 import type { Contact } from "./contact.ts";
@@ -26,8 +26,6 @@ export interface InboxOptions {
   readonly leader: () => RaftId;
   readonly conf: () => ConfState;
 }
-
-const STAMP_ROOM_BYTES = 16;
 
 /** What peers say, to whom it concerns. */
 export class Inbox implements TransportHandler {
@@ -83,7 +81,7 @@ export class Inbox implements TransportHandler {
         break;
       }
       case "proposal":
-        if (message.envelope.byteLength > ENTRY_BYTES_MAX - STAMP_ROOM_BYTES) break;
+        if (message.envelope.byteLength > ENTRY_BYTES_MAX - ENTRY_OVERHEAD_BYTES) break;
         if (leads()) loop.take([message.envelope]);
         else transport.send(from, [{ kind: "notLeader", leader: leader() }]);
         break;

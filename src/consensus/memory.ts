@@ -117,9 +117,10 @@ export class MemoryConsensus implements Consensus {
     this.store.write(applied.changes);
     this.catalog.changed(applied.changes.map(({ key }) => key));
     if (this.#bySnapshot) return applied.outcome;
-    for (const listener of this.#applied) listener({ index, command: applied.command, outcome: applied.outcome });
+    const { outcome, duplicate } = applied;
+    for (const listener of this.#applied) listener({ index, command: applied.command, outcome, duplicate });
     for (const listener of this.#synced) listener(index);
-    return applied.outcome;
+    return outcome;
   }
 }
 

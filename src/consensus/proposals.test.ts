@@ -23,7 +23,7 @@ function fixture(timing: Partial<Timing> = {}) {
     cutOff: () => state.cutOff,
     version: () => state.version,
     submit: (envelopes) => {
-      if (state.leader) for (const bytes of envelopes) sent.push(decodeEntry(stampEntry(0, bytes)).envelope!);
+      if (state.leader) for (const bytes of envelopes) sent.push(decodeEntry(stampEntry(0, bytes)).envelopes[0]!);
       return state.leader;
     },
   });
@@ -31,7 +31,8 @@ function fixture(timing: Partial<Timing> = {}) {
     state.index += 1;
     const value = envelope.command.type === "session.open" ? { value: state.index } : {};
     const { session, sequence, command } = envelope;
-    proposals.applied([{ index: state.index, command, session, sequence, outcome: { index: state.index, ...value, ...outcome } }]);
+    const { index } = state;
+    proposals.applied([{ index, command, session, sequence, outcome: { index, ...value, ...outcome }, duplicate: false }]);
   };
   const opened = async (): Promise<void> => {
     await Promise.resolve();

@@ -5,6 +5,7 @@ import type { RawNode } from "../raft/raw-node.ts";
 import type { AppendMessage, Message, ReadState, Ready, SnapshotMessage, SoftState, StorageAppend, StorageReply } from "../raft/types.ts";
 import type { Applier } from "./applier.ts";
 import type { Fatal } from "./errors.ts";
+import { groupsOf } from "./proposal-groups.ts";
 import type { RaftLog } from "./store.ts";
 import type { PeerMessage, Transport } from "./transport.ts";
 
@@ -104,24 +105,28 @@ export class ReadyLoop {
     this.#notices.clear();
   }
 
+  /** All that came in one turn goes into as few entries as may be, and those into one append. */
   #propose(): void {
     const { node, appendBytes, monotonicMs } = this.#options;
     while (this.#local.length > 0) {
       const entries: Uint8Array[] = [];
+      let count = 0;
       let sizeBytes = 0;
       const now = monotonicMs();
       let before = this.#stampedAt ?? now;
-      for (const envelope of this.#local) {
-        if (entries.length > 0 && sizeBytes + envelope.byteLength > appendBytes) break;
+      for (const envelopes of groupsOf(this.#local)) {
         const stampMs = Math.trunc(now - before);
-        entries.push(stampEntry(stampMs, envelope));
+        const entry = stampEntry(stampMs, ...envelopes);
+        if (entries.length > 0 && sizeBytes + entry.byteLength > appendBytes) break;
+        entries.push(entry);
         before += stampMs;
-        sizeBytes += envelope.byteLength;
+        count += envelopes.length;
+        sizeBytes += entry.byteLength;
       }
       // Refused while leadership is handed over or too much is uncommitted: they wait, or go with the leadership.
       if (node.proposeAll(entries) !== undefined) return;
       this.#stampedAt = before;
-      for (const envelope of this.#local.splice(0, entries.length)) this.#localBytes -= envelope.byteLength;
+      for (const envelope of this.#local.splice(0, count)) this.#localBytes -= envelope.byteLength;
     }
   }
 

@@ -2,9 +2,9 @@ import { expect, test } from "vitest";
 import { encode } from "../core/codec.ts";
 import { digestOf } from "../core/digest.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
-import { type AppliedEntry, applyEntry } from "./apply-entry.ts";
+import { applyEntry, type LoneEntry } from "./apply-entry.ts";
 import type { Command } from "./commands.ts";
-import { encodeEnvelope, STAMP_MS_MAX, stampEntry } from "./entry.ts";
+import { encodeEnvelope, isAlone, STAMP_MS_MAX, stampEntry } from "./entry.ts";
 import { HaltError } from "./halt-error.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { SESSION_WINDOW } from "./outcome-rows.ts";
@@ -22,7 +22,7 @@ class Log {
   index = 0;
   #sequence = 0;
 
-  raw(data: Uint8Array): AppliedEntry {
+  raw(data: Uint8Array): LoneEntry {
     this.index += 1;
     const applied = applyEntry(this.store, this.index, data);
     this.store.write(applied.changes);
@@ -30,11 +30,11 @@ class Log {
     return applied;
   }
 
-  send(command: Command, session = 0, sequence = 0, lowest = 0, stampMs = 0): AppliedEntry {
+  send(command: Command, session = 0, sequence = 0, lowest = 0, stampMs = 0): LoneEntry {
     return this.raw(stampEntry(stampMs, encodeEnvelope({ v: 1, session, sequence, lowest, command })));
   }
 
-  next(command: Command, session: number): AppliedEntry {
+  next(command: Command, session: number): LoneEntry {
     this.#sequence += 1;
     return this.send(command, session, this.#sequence, this.#sequence);
   }
@@ -202,7 +202,9 @@ test("catalog time moves by the stamps alone, and no stamp by more than ten seco
   log.send({ type: "clock.tick" }, 0, 0, 0, -5);
   expect(log.catalog.time()).toBe(10_250);
   const raw = encodeEnvelope({ v: 1, session: 0, sequence: 0, lowest: 0, command: { type: "clock.tick" } });
-  log.raw(Buffer.concat([Buffer.from("ffffffff", "hex"), raw]));
+  const data = Buffer.from(stampEntry(0, raw));
+  data.fill(0xff, 1, 5);
+  log.raw(data);
   expect(log.catalog.time()).toBe(20_250);
 });
 
@@ -210,11 +212,11 @@ test("G9: every entry moves the hash chain, a refused, repeated or unreadable on
   const { log, session } = begun();
   const heads = new Set<string>();
   const head = (): string => Buffer.from(log.catalog.head()?.hash ?? []).toString("hex");
-  const sends: (() => AppliedEntry)[] = [
+  const sends: (() => LoneEntry)[] = [
     () => log.send(token("a"), session, 1, 1),
     () => log.send(token("a"), session, 1, 1),
     () => log.send(token("a"), 99, 1, 1),
-    () => log.raw(Buffer.from("no entry")),
+    () => log.raw(stampEntry(0, Buffer.from("no envelope"))),
   ];
   for (const send of sends) {
     send();
@@ -229,11 +231,56 @@ test("G9: every entry moves the hash chain, a refused, repeated or unreadable on
   expect(other.catalog.head()).toEqual(same.catalog.head());
 });
 
+test("G8: the commands of one entry apply in their order; one that is refused, unreadable or repeated does no harm to the others", () => {
+  const { log, session } = begun();
+  const envelope = (sequence: number, command: Command): Uint8Array => encodeEnvelope({ v: 1, session, sequence, lowest: 1, command });
+  const first = envelope(1, token("a"));
+  const together = [first, envelope(2, token("a")), Buffer.from("c1", "hex"), envelope(3, { type: "token.revoke", id: "a" }), first];
+  const { commands, changes } = log.raw(stampEntry(7, ...together, envelope(4, token("b"))));
+  const { index } = log;
+  expect(commands.map(({ outcome }) => outcome)).toEqual([
+    { index },
+    { index, refused: "state" },
+    { index, refused: "mismatch" },
+    { index },
+    { index },
+    { index },
+  ]);
+  expect(commands.map(({ duplicate }) => duplicate)).toEqual([false, false, false, false, true, false]);
+  expect(log.catalog.joinToken("a")?.revoked).toBe(true);
+  expect(log.catalog.joinToken("b")).toBeDefined();
+  expect(log.catalog.time()).toBe(7);
+  expect(new Set(changes.map(({ key }) => key)).size).toBe(changes.length);
+  const again = log.raw(stampEntry(0, ...together));
+  expect(again.commands.map(({ outcome, duplicate }) => [outcome, duplicate])).toEqual([
+    [{ index }, true],
+    [{ index, refused: "state" }, true],
+    [{ index: log.index, refused: "mismatch" }, false],
+    [{ index }, true],
+    [{ index }, true],
+  ]);
+});
+
+test("what takes the index of its entry for a name has none beside it: two members or sessions would get one number", () => {
+  const { log, session } = begun();
+  log.next(token("t"), session);
+  const add = (seat: number, sequence: number): Uint8Array => {
+    const command: Command = { type: "member.add", member: factsOf(seat), token: { id: "t", hash: SECRET_HASH } };
+    return encodeEnvelope({ v: 1, session, sequence, lowest: 1, command });
+  };
+  const open = encodeEnvelope({ v: 1, session: 0, sequence: 5, lowest: 0, command: { type: "session.open", raftId: 1 } });
+  const tick = encodeEnvelope({ v: 1, session, sequence: 4, lowest: 1, command: { type: "clock.tick" } });
+  expect([add(1, 2), open, tick].map(isAlone)).toEqual([true, true, false]);
+  const { commands } = log.raw(stampEntry(0, add(1, 2), open, tick, add(2, 3)));
+  expect(commands.map(({ outcome }) => outcome.refused)).toEqual(["mismatch", "mismatch", undefined, "mismatch"]);
+  expect(log.catalog.members()).toHaveLength(1);
+});
+
 test("the hash chain of a known log is the same in every version of this program", () => {
   const { log, session } = begun();
   log.send(token("a"), session, 1, 1, 5);
   expect(Buffer.from(log.catalog.head()?.hash ?? []).toString("hex")).toMatchInlineSnapshot(
-    `"3a7797193941618884c36b4083874fdf9deb239baae31e85e4abc9472b0a153b"`,
+    `"f2a42c2a2230a6f290c21ebfd8ce1aa6571b531e177e74564ff1bda7be05b787"`,
   );
 });
 
@@ -242,11 +289,16 @@ test("an unknown command, or a newer schema, halts the node with one line that s
   const envelope = { v: 1, session, sequence: 1, lowest: 1 };
   const unknown = stampEntry(0, rawEnvelope({ ...envelope, command: { type: "blob.teleport" } }));
   const newer = stampEntry(0, rawEnvelope({ ...envelope, v: 2, command: { type: "clock.tick" } }));
-  for (const data of [unknown, newer]) {
+  const tick = { ...envelope, command: { type: "clock.tick" } };
+  const among = stampEntry(0, rawEnvelope(tick), rawEnvelope({ ...tick, v: 2 }), rawEnvelope(tick));
+  const layout = Uint8Array.from(stampEntry(0, rawEnvelope(tick))).fill(2, 0, 1);
+  for (const data of [unknown, newer, among, layout]) {
     const attempt = (): unknown => applyEntry(log.store, log.index + 1, data);
     expect(attempt).toThrow(HaltError);
     expect(attempt).toThrow(/^[^\n]*install a newer version[^\n]*$/);
   }
+  // As an earlier program, which was never released, began it: with the stamp.
+  expect(() => applyEntry(log.store, log.index + 1, Buffer.from("00000000c1", "hex"))).toThrow(/^[^\n]*join anew$/);
   expect(() => applyEntry(log.store, log.index, stampEntry(0, new Uint8Array()))).toThrow(HaltError);
 });
 
@@ -255,7 +307,8 @@ test("bad data is refused and changes nothing but the head", () => {
   const bad: Uint8Array[] = [
     new Uint8Array(),
     Buffer.from([0, 0, 0]),
-    Buffer.from("00000000c1", "hex"),
+    Buffer.from("0100000000", "hex"),
+    stampEntry(0, Buffer.from("c1", "hex")),
     stampEntry(0, encode(7)),
     stampEntry(0, encode({ v: 1, session, sequence: 1, lowest: 1, command: { type: "clock.tick" } })),
     stampEntry(0, rawEnvelope({ v: 1 })),
@@ -272,7 +325,7 @@ test("bad data is refused and changes nothing but the head", () => {
     ),
     stampEntry(0, rawEnvelope({ v: 1, session, sequence: 1, lowest: 1, command: { type: "gc.condemn", digest: "sha256:zz" } })),
     stampEntry(0, rawEnvelope({ v: 1, session, sequence: 1, lowest: 1, command: { type: "member.state", raftId: "1" } })),
-    stampEntry(0, rawEnvelope({ v: 1, session, sequence: 1, lowest: 1, command: { type: "__proto__" } })).subarray(0, 20),
+    stampEntry(0, rawEnvelope({ v: 1, session, sequence: 1, lowest: 1, command: { type: "__proto__" } })).subarray(0, 25),
   ];
   for (const data of bad) {
     const applied = log.raw(data);

@@ -1,6 +1,6 @@
 import { decide } from "./apply.ts";
 import { openAt } from "./apply-session.ts";
-import { hashLink } from "./chain.ts";
+import { type Effect, hashLink } from "./chain.ts";
 import type { Command, Outcome, Refusal } from "./commands.ts";
 import { changesOf, Draft } from "./draft.ts";
 import { decodeEntry, type Envelope } from "./entry.ts";
@@ -12,9 +12,10 @@ import { type ApplyContext, DEFAULT_POLICY, type Policy } from "./policy.ts";
 import { CLUSTER, OUTCOME, type Session } from "./rows.ts";
 import type { Change, View } from "./view.ts";
 
-export interface Applied {
-  /** Hash of the chain of G9 up to this entry: over all that applied, and what it did. */
-  readonly seal: Uint8Array;
+/** A command that has applied, with what its proposer knows it by. */
+export interface AppliedCommand {
+  /** Of its entry. */
+  readonly index: number;
   readonly outcome: Outcome;
   readonly command: Command;
   readonly session: number;
@@ -23,9 +24,17 @@ export interface Applied {
   readonly duplicate: boolean;
 }
 
+export interface AppliedEntry {
+  /** Hash of the chain of G9 up to this entry: over all that applied, and what it did. */
+  readonly seal: Uint8Array;
+  /** In the order in which they applied. */
+  readonly commands: readonly AppliedCommand[];
+}
+
 /**
- * Applies committed entries, many in one batch where many wait: each moves catalog time by its stamp, is answered from the kept outcome where it is repeated (G8), or
- * decided, and is linked into the hash chain (G9) with what came of it. Pure. Bad data is refused, the same on every node and however entries are batched.
+ * Applies committed entries, many in one batch where many wait: each moves catalog time by its stamp, and is linked into the hash chain (G9) with
+ * what came of its commands. Each of them sees what those before it did, is answered from the kept outcome where it is repeated (G8), or decided; what is wrong with
+ * one does no harm to the others. Pure. Bad data is refused, the same on every node and however entries are batched.
  */
 export class ApplyBatch implements View {
   readonly #base: View;
@@ -45,29 +54,29 @@ export class ApplyBatch implements View {
   }
 
   /** @throws HaltError where the command is newer than this program, or the entry is not later than the state: nothing of the batch may be written then */
-  apply(index: number, data: Uint8Array): Applied {
+  apply(index: number, data: Uint8Array): AppliedEntry {
     const { head } = this.#ledger;
     if (index <= head.index) {
       throw new HaltError(
         `entry ${index} was to be applied to a state that is at entry ${head.index} already: this node's data is not in order, reinstall it from a snapshot`,
       );
     }
-    const { stampMs, envelope } = decodeEntry(data);
+    const { stampMs, envelopes } = decodeEntry(data);
     const time = head.time + stampMs;
-    const draft = new Draft(this);
-    const context: ApplyContext = { index, time, schema: envelope?.v ?? 0, policy: this.#policy };
-    const { outcome, duplicate, encoded = OUTCOME.encode(outcome) } = this.#settle(draft, context, envelope);
-    const seal = hashLink({ before: head.hash, index, time, data, outcome: encoded, changes: draft.changes });
+    const commands: AppliedCommand[] = [];
+    const effects: Effect[] = [];
+    for (const envelope of envelopes) {
+      const draft = new Draft(this);
+      const context: ApplyContext = { index, time, schema: envelope?.v ?? 0, policy: this.#policy };
+      const { outcome, duplicate, encoded = OUTCOME.encode(outcome) } = this.#settle(draft, context, envelope);
+      effects.push({ outcome: encoded, changes: draft.changes });
+      for (const [key, value] of draft.changes) this.#changes.set(key, value);
+      const { command = NOTHING, session = 0, sequence = 0 } = envelope ?? {};
+      commands.push({ index, outcome, command, session, sequence, duplicate });
+    }
+    const seal = hashLink({ before: head.hash, index, time, data, effects });
     this.#ledger.moveHead({ index, time, hash: seal });
-    for (const [key, value] of draft.changes) this.#changes.set(key, value);
-    return {
-      seal,
-      outcome,
-      command: envelope?.command ?? NOTHING,
-      session: envelope?.session ?? 0,
-      sequence: envelope?.sequence ?? 0,
-      duplicate,
-    };
+    return { seal, commands };
   }
 
   /** What all of them have changed, by key, as the last one left it; for one batch, together with the seal and the applied index. */
@@ -93,15 +102,18 @@ export class ApplyBatch implements View {
   }
 }
 
-export interface AppliedEntry extends Applied {
+/** One entry that was a batch of its own. What it says of a command is of its first. */
+export interface LoneEntry extends AppliedEntry, AppliedCommand {
   readonly changes: readonly Change[];
 }
 
 /** A batch of one. */
-export function applyEntry(view: View, index: number, data: Uint8Array, policy: Policy = DEFAULT_POLICY): AppliedEntry {
+export function applyEntry(view: View, index: number, data: Uint8Array, policy: Policy = DEFAULT_POLICY): LoneEntry {
   const batch = new ApplyBatch(view, policy);
-  const applied = batch.apply(index, data);
-  return { ...applied, changes: changesOf(batch.finish()) };
+  const { seal, commands } = batch.apply(index, data);
+  const [first] = commands;
+  if (first === undefined) throw new RangeError("an entry has at least one command");
+  return { ...first, seal, commands, changes: changesOf(batch.finish()) };
 }
 
 const SESSIONLESS: ReadonlySet<Command["type"]> = new Set(["cluster.init", "session.open", "clock.tick"]);

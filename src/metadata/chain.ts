@@ -7,23 +7,30 @@ export interface Link {
   readonly time: number;
   /** The entry as it stands in the log. */
   readonly data: Uint8Array;
+  /** Of its commands, in their order. */
+  readonly effects: readonly Effect[];
+}
+
+/** What came of one command. */
+export interface Effect {
   /** Encoded. */
   readonly outcome: Uint8Array;
-  /** What its command changed, by key; a row that is undefined is gone. Head, session and kept outcomes follow from what is in the link already. */
+  /** What it changed, by key; a row that is undefined is gone. Head, session and kept outcomes follow from what is in the link already. */
   readonly changes: ReadonlyMap<string, Uint8Array | undefined>;
 }
 
 const HASH_BYTES = 32;
 const NUMBERS_BYTES = 24;
+const EFFECT_BYTES = 8;
 const CHANGE_BYTES = 8;
 /** A character of UTF-16 is at most so many bytes of UTF-8. */
 const CHARACTER_BYTES = 3;
 /** Most entries fit: their bytes are put together here, and none is allocated for them. */
-const SCRATCH = Buffer.allocUnsafeSlow(64 * 1024);
+const SCRATCH = Buffer.allocUnsafeSlow(256 * 1024);
 
 /**
- * SHA-256 of the hash before, the index, catalog time, the entry, its outcome, and each change, all with their lengths. So members whose hashes are equal have
- * applied the same entries with the same effects, and a row that was read wrong shows as soon as an entry has written something by it.
+ * SHA-256 of the hash before, the index, catalog time, the entry, and of each command its outcome and each change, all with their lengths. So members whose hashes
+ * are equal have applied the same entries with the same effects, and a row that was read wrong shows as soon as an entry has written something by it.
  */
 export function hashLink(link: Link): Uint8Array {
   const bound = boundOf(link);
@@ -31,21 +38,32 @@ export function hashLink(link: Link): Uint8Array {
   return hash("sha256", bytes.subarray(0, write(link, bytes)), "buffer");
 }
 
-function boundOf({ data, outcome, changes }: Link): number {
-  let sizeBytes = HASH_BYTES + NUMBERS_BYTES + data.byteLength + outcome.byteLength;
-  for (const [key, value] of changes) sizeBytes += CHANGE_BYTES + key.length * CHARACTER_BYTES + (value?.byteLength ?? 0);
+function boundOf({ data, effects }: Link): number {
+  let sizeBytes = HASH_BYTES + NUMBERS_BYTES + data.byteLength;
+  for (const { outcome, changes } of effects) {
+    sizeBytes += EFFECT_BYTES + outcome.byteLength;
+    for (const [key, value] of changes) sizeBytes += CHANGE_BYTES + key.length * CHARACTER_BYTES + (value?.byteLength ?? 0);
+  }
   return sizeBytes;
 }
 
-function write({ before, index, time, data, outcome, changes }: Link, bytes: Buffer): number {
+function write({ before, index, time, data, effects }: Link, bytes: Buffer): number {
   bytes.set(before, 0);
   bytes.writeDoubleBE(index, HASH_BYTES);
   bytes.writeDoubleBE(time, HASH_BYTES + 8);
   bytes.writeUInt32BE(data.byteLength, HASH_BYTES + 16);
-  bytes.writeUInt32BE(outcome.byteLength, HASH_BYTES + 20);
+  bytes.writeUInt32BE(effects.length, HASH_BYTES + 20);
   let at = HASH_BYTES + NUMBERS_BYTES;
   bytes.set(data, at);
   at += data.byteLength;
+  for (const effect of effects) at = writeEffect(effect, bytes, at);
+  return at;
+}
+
+function writeEffect({ outcome, changes }: Effect, bytes: Buffer, from: number): number {
+  bytes.writeUInt32BE(outcome.byteLength, from);
+  bytes.writeUInt32BE(changes.size, from + 4);
+  let at = from + EFFECT_BYTES;
   bytes.set(outcome, at);
   at += outcome.byteLength;
   for (const [key, value] of changes) {

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { RepositoryName } from "../core/reference.ts";
 import { applyEntry } from "./apply-entry.ts";
 import type { Command } from "./commands.ts";
-import { decodeEntry, ENTRY_BYTES_MAX, type Envelope, encodeEnvelope, STAMP_MS_MAX, stampEntry } from "./entry.ts";
+import { COMMANDS_IN_ENTRY_MAX, decodeEntry, ENTRY_BYTES_MAX, type Envelope, encodeEnvelope, STAMP_MS_MAX, stampEntry } from "./entry.ts";
 import { HaltError } from "./halt-error.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { DRAWS, makeLog, SMALL_POLICY } from "./random-log.ts";
@@ -15,7 +15,20 @@ test("an envelope and its stamp come back as they were, from a slice of a larger
   const envelope: Envelope = { ...TICK, principal: "user ü" };
   const data = stampEntry(1_234, encodeEnvelope(envelope));
   const inside = Buffer.concat([Buffer.alloc(5, 0xff), data]).subarray(5);
-  for (const bytes of [data, inside]) expect(decodeEntry(bytes)).toEqual({ stampMs: 1_234, envelope });
+  for (const bytes of [data, inside]) expect(decodeEntry(bytes)).toEqual({ stampMs: 1_234, envelopes: [envelope] });
+});
+
+test("envelopes of one entry come back in their order; where one is torn, or there are too many, nothing is made of the rest", () => {
+  const envelopes = [3, 4, 5].map((sequence): Envelope => ({ ...TICK, sequence }));
+  const data = stampEntry(9, ...envelopes.map(encodeEnvelope));
+  expect(decodeEntry(data)).toEqual({ stampMs: 9, envelopes });
+  for (const cut of [1, 3, encodeEnvelope(TICK).byteLength + 2]) {
+    const torn = decodeEntry(data.subarray(0, data.byteLength - cut));
+    expect(torn).toEqual({ stampMs: 9, envelopes: [envelopes[0], envelopes[1], undefined] });
+  }
+  expect(decodeEntry(stampEntry(9)).envelopes).toEqual([undefined]);
+  const many = decodeEntry(stampEntry(0, ...Array.from({ length: COMMANDS_IN_ENTRY_MAX + 5 }, () => encodeEnvelope(TICK)))).envelopes;
+  expect([many.length, many.indexOf(undefined)]).toEqual([COMMANDS_IN_ENTRY_MAX + 1, COMMANDS_IN_ENTRY_MAX]);
 });
 
 test("a stamp is a whole number of ms between 0 and 10,000, whatever the clock did", () => {
@@ -42,13 +55,13 @@ test("names that do not parse are refused before any guard sees them", () => {
     { type: "manifest.put", repository: "a", digest: digestNamed("x"), mediaType: "x", bytes: "text", tags: [], references: [] },
   ];
   for (const command of malformed) {
-    expect(decodeEntry(stampEntry(0, rawEnvelope({ ...TICK, command }))).envelope, JSON.stringify(command)).toBeUndefined();
+    expect(decodeEntry(stampEntry(0, rawEnvelope({ ...TICK, command }))).envelopes, JSON.stringify(command)).toEqual([undefined]);
   }
 });
 
 test("fields that this program does not know are passed over", () => {
   const data = stampEntry(0, rawEnvelope({ ...TICK, later: 1, command: { type: "clock.tick", later: [1] } }));
-  expect(decodeEntry(data).envelope?.command.type).toBe("clock.tick");
+  expect(decodeEntry(data).envelopes[0]?.command.type).toBe("clock.tick");
 });
 
 test("no altered or random bytes make applyEntry throw anything but HaltError, and it answers them alike each time", () => {

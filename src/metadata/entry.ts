@@ -7,12 +7,23 @@ import { HaltError } from "./halt-error.ts";
 export const ENTRY_BYTES_MAX = 8 * 1024 * 1024;
 /** However long a leader was idle, one entry moves catalog time by no more. */
 export const STAMP_MS_MAX = 10_000;
-const STAMP_BYTES = 4;
+/** However many commands wait, one entry carries no more. */
+export const COMMANDS_IN_ENTRY_MAX = 1_024;
+/** How an entry is laid out: its first byte. Then the stamp (4 bytes), then of each envelope its length (4) and itself. */
+const FORMAT = 1;
+const STAMP_AT = 1;
+const HEAD_BYTES = 5;
+const LENGTH_BYTES = 4;
+/** What an entry takes beside the bytes of a single envelope. */
+export const ENTRY_OVERHEAD_BYTES = HEAD_BYTES + LENGTH_BYTES;
 /** Sequences have 6 bytes in the rows of a session. */
 const SEQUENCE_END = 2 ** 48;
 const PRINCIPAL_LENGTH_MAX = 512;
 
-/** What a proposer encodes, as a list of its fields in this order; the leader puts its stamp in front. */
+/**
+ * What a proposer encodes: whether it has to be alone in its entry (0 or 1), then its fields in this order. The leader puts those of one turn together, behind a
+ * stamp, and reads none of them.
+ */
 export interface Envelope {
   /** Schema of the command. */
   readonly v: number;
@@ -27,25 +38,46 @@ export interface Envelope {
 
 export interface Entry {
   readonly stampMs: number;
-  /** Undefined where the bytes hold no well-formed envelope. */
-  readonly envelope: Envelope | undefined;
+  /** At least one; undefined in the place of what is no well-formed envelope, or may not stand there. */
+  readonly envelopes: readonly (Envelope | undefined)[];
 }
+
+/** They take the index of their entry for a name (of a member, of a session), or begin everything: none has another beside it. */
+const ALONE: ReadonlySet<Command["type"]> = new Set(["cluster.init", "session.open", "member.add"]);
+/** In the encoded list the mark is the byte after the list's head. */
+const MARK_AT = 1;
 
 /** @throws RangeError where it would not fit an entry */
 export function encodeEnvelope(envelope: Envelope): Uint8Array {
   const { v, session, sequence, lowest, principal, command } = envelope;
-  const bytes = encode([v, session, sequence, lowest, principal ?? null, command]);
-  if (bytes.byteLength + STAMP_BYTES > ENTRY_BYTES_MAX) {
+  const bytes = encode([ALONE.has(command.type) ? 1 : 0, v, session, sequence, lowest, principal ?? null, command]);
+  if (bytes.byteLength + ENTRY_OVERHEAD_BYTES > ENTRY_BYTES_MAX) {
     throw new RangeError(`a command of ${bytes.byteLength} bytes does not fit an entry of at most ${ENTRY_BYTES_MAX}`);
   }
   return bytes;
 }
 
-/** @param stampMs the leader's monotonic ms since its last stamp, 0 for the first of its term; clamped to 0..10,000 */
-export function stampEntry(stampMs: number, envelope: Uint8Array): Uint8Array {
-  const data = Buffer.allocUnsafe(STAMP_BYTES + envelope.byteLength);
-  data.writeUInt32BE(clampStamp(stampMs), 0);
-  data.set(envelope, STAMP_BYTES);
+/** Whether an encoded envelope needs an entry of its own. */
+export function isAlone(envelope: Uint8Array): boolean {
+  return envelope[MARK_AT] !== 0;
+}
+
+/**
+ * An entry, of commands that apply one after the other.
+ * @param stampMs the leader's monotonic ms since its last stamp, 0 for the first of its term; clamped to 0..10,000
+ */
+export function stampEntry(stampMs: number, ...envelopes: readonly Uint8Array[]): Uint8Array {
+  let sizeBytes = HEAD_BYTES;
+  for (const envelope of envelopes) sizeBytes += LENGTH_BYTES + envelope.byteLength;
+  const data = Buffer.allocUnsafe(sizeBytes);
+  data[0] = FORMAT;
+  data.writeUInt32BE(clampStamp(stampMs), STAMP_AT);
+  let at = HEAD_BYTES;
+  for (const envelope of envelopes) {
+    data.writeUInt32BE(envelope.byteLength, at);
+    data.set(envelope, at + LENGTH_BYTES);
+    at += LENGTH_BYTES + envelope.byteLength;
+  }
   return data;
 }
 
@@ -53,17 +85,37 @@ function clampStamp(stampMs: number): number {
   return Number.isFinite(stampMs) ? Math.min(STAMP_MS_MAX, Math.max(0, Math.trunc(stampMs))) : 0;
 }
 
-/** @throws HaltError where the command or its schema is newer than this program */
+/** @throws HaltError where the command, its schema or the layout of the entry is not this program's */
 export function decodeEntry(data: Uint8Array): Entry {
-  if (data.byteLength < STAMP_BYTES || data.byteLength > ENTRY_BYTES_MAX) return { stampMs: 0, envelope: undefined };
-  const stampMs = clampStamp(new DataView(data.buffer, data.byteOffset, data.byteLength).getUint32(0));
-  return { stampMs, envelope: decodeEnvelope(data.subarray(STAMP_BYTES)) };
+  if (data.byteLength < HEAD_BYTES || data.byteLength > ENTRY_BYTES_MAX) return { stampMs: 0, envelopes: [undefined] };
+  if (data[0] !== FORMAT) throw unknownFormat(data[0] ?? 0);
+  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  const stampMs = clampStamp(bytes.readUInt32BE(STAMP_AT));
+  const envelopes: (Envelope | undefined)[] = [];
+  for (let at = HEAD_BYTES; at < bytes.byteLength; ) {
+    const end = at + LENGTH_BYTES + (at + LENGTH_BYTES <= bytes.byteLength ? bytes.readUInt32BE(at) : 0);
+    // Where one is torn, or there are too many, the rest of the entry is none at all.
+    const isWhole = end <= bytes.byteLength && envelopes.length < COMMANDS_IN_ENTRY_MAX;
+    envelopes.push(isWhole ? decodeEnvelope(bytes.subarray(at + LENGTH_BYTES, end)) : undefined);
+    if (!isWhole) break;
+    at = end;
+  }
+  if (envelopes.length <= 1) return { stampMs, envelopes: envelopes.length === 0 ? [undefined] : envelopes };
+  return { stampMs, envelopes: envelopes.map((each) => (each !== undefined && ALONE.has(each.command.type) ? undefined : each)) };
+}
+
+function unknownFormat(format: number): HaltError {
+  const remedy =
+    format < FORMAT
+      ? "an older one, which was never released, has written it; remove the data folder of this node and let it join anew"
+      : "install a newer version of roadstead on this node";
+  return new HaltError(`the log holds an entry of format ${format}, this program reads format ${FORMAT}: ${remedy}`);
 }
 
 function decodeEnvelope(bytes: Uint8Array): Envelope | undefined {
   const value = decodeOrUndefined(bytes);
   if (!Array.isArray(value)) return undefined;
-  const [v, session, sequence, lowest, principal, command] = value as unknown[];
+  const [, v, session, sequence, lowest, principal, command] = value as unknown[];
   if (!isCount(v) || v < 1 || typeof command !== "object" || command === null || !("type" in command)) return undefined;
   const type = command.type;
   if (typeof type !== "string") return undefined;

@@ -117,5 +117,5 @@ export class Scenario {
 /** An envelope as no proposer of this version writes it: fields that are wrong, missing, or of a later version. */
 export function rawEnvelope(fields: Readonly<Record<string, unknown>>): Uint8Array {
   const { v, session, sequence, lowest, principal = null, command, ...later } = fields;
-  return encode([v, session, sequence, lowest, principal, command, ...Object.values(later)]);
+  return encode([0, v, session, sequence, lowest, principal, command, ...Object.values(later)]);
 }

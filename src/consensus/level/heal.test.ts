@@ -10,8 +10,10 @@ import { MemoryCluster, tokenCommand } from "./memory-cluster.ts";
 let cluster: MemoryCluster;
 afterEach(() => cluster.close());
 
-const write = (prefix: string, count = 30) =>
-  Promise.all(Array.from({ length: count }, (_, at) => cluster.node(1).propose(tokenCommand(`${prefix}${at}`))));
+/** One after the other: those of one turn would share an entry. */
+async function write(prefix: string, count = 30): Promise<void> {
+  for (let at = 0; at < count; at += 1) await cluster.node(1).propose(tokenCommand(`${prefix}${at}`));
+}
 
 async function currentFolder(id: number): Promise<string> {
   const catalog = join(cluster.folder(id), "catalog");
