@@ -8,6 +8,9 @@ export interface DataLock {
   release(): Promise<void>;
 }
 
+/** In the data folder; the lock's database. */
+export const LOCK_FOLDER = "lock";
+
 const SMALL = { cacheBytes: 0, writeBufferBytes: 64 * 1024, compression: false };
 
 /**
@@ -17,7 +20,7 @@ const SMALL = { cacheBytes: 0, writeBufferBytes: 64 * 1024, compression: false }
  */
 export async function lockDataFolder(data: string): Promise<DataLock> {
   try {
-    const database = await openOnReserve(data, () => openDatabase(join(data, "lock"), SMALL));
+    const database = await openOnReserve(data, () => openDatabase(join(data, LOCK_FOLDER), SMALL));
     return { release: () => database.close() };
   } catch (error) {
     if (!(error instanceof ConsensusError) || error.code !== "folderInUse") throw error;

@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { formatHostPort } from "../config/kinds.ts";
 import type { Config } from "../config/settings.ts";
@@ -16,6 +15,7 @@ import { type Identity, loadIdentity } from "../exchange/libp2p/identity.ts";
 import type { MemberFacts } from "../metadata/commands.ts";
 import { foundCluster, initCluster, publicKeyOf } from "./bootstrap.ts";
 import { type ClusterKeys, type ClusterState, readClusterKeys, readClusterState, writeClusterState } from "./cluster-state.ts";
+import { makeDataFolder } from "./data-folder.ts";
 import { lockDataFolder } from "./data-lock.ts";
 import { openFront, refuseOpenDoor } from "./front.ts";
 import { joinCluster, readToken } from "./join.ts";
@@ -168,11 +168,7 @@ async function openFolder({ data, stack, options }: Ground): Promise<ClusterStat
     );
   }
   if (isNew && !entry.bootstrap) readToken(entry.token ?? ""); // before anything is opened or written
-  try {
-    await mkdir(data, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw new NodeError(`--data ${data} cannot be made: ${error instanceof Error ? error.message : String(error)}`);
-  }
+  await makeDataFolder(data);
   const lock = await lockDataFolder(data);
   stack.defer(() => lock.release());
   return readClusterState(data);
