@@ -389,11 +389,10 @@ export class Driver implements Consensus, Membership {
     this.#reads.stop();
   }
 
-  /** Ends the node's part: `error` goes to `fatal`, once. */
+  /** Ends the node's part: `error` goes to `fatal`, once, which tells of it. */
   fail(error: Error): void {
     if (this.#stopped) return;
     this.#failed = true;
-    this.#options.logger.error({ error: String(error) }, error.message);
     this.#stop();
     this.#options.fatal(error);
   }

@@ -26,6 +26,7 @@ const init = { type: "cluster.init", clusterId: "c", publicKey: new Uint8Array(4
 /** A single node whose log or catalog fails when `broken` says so, as a disk does: the adapter tells `fatal` and rejects. */
 async function fixture(broken: { log?: boolean; store?: boolean }) {
   const failures: Error[] = [];
+  const logged: string[] = [];
   let driver: Driver | undefined;
   const fatal: Fatal = (error) => driver?.fail(error);
   const log = await DurableRaftLog.open({
@@ -55,21 +56,22 @@ async function fixture(broken: { log?: boolean; store?: boolean }) {
     transport: new MemoryNetwork({ clock: systemClock, random: seededRandom(1), delayMsMax: 1 }).transport(1),
     clock: systemClock,
     random: seededRandom(1),
-    logger: silentLog,
+    logger: { ...silentLog, error: (_fields, message) => logged.push(message) },
     timing: DEFAULT_TIMING,
     fatal: (error) => failures.push(error),
   });
   await driver.start();
-  return { driver, failures };
+  return { driver, failures, logged };
 }
 
 test("G1: a write of the log that failed acknowledges nothing, and ends the node once", async () => {
   const broken = { log: false };
-  const { driver, failures } = await fixture(broken);
+  const { driver, failures, logged } = await fixture(broken);
   expect((await driver.propose(init)).refused).toBeUndefined();
   broken.log = true;
   await expect(driver.propose({ type: "clock.tick" })).rejects.toMatchObject({ code: "UNAVAILABLE" });
   expect(failures.map(({ message }) => message)).toEqual(["the disk is gone"]);
+  expect(logged, "whoever is told by `fatal` prints it").toEqual([]);
   broken.log = false;
   await expect(driver.propose({ type: "clock.tick" })).rejects.toMatchObject({ code: "UNAVAILABLE" });
   await driver.close();
