@@ -55,6 +55,7 @@ export class Clients {
   #clock = 0;
   #value = 0;
   #stopped = false;
+  #restUntil = 0;
   /** The processes of which something was asked and not answered yet. */
   readonly #asked = new Set<{ readonly process: Owner | undefined }>();
   answered = 0;
@@ -85,6 +86,11 @@ export class Clients {
   /** Many at once at one node, beside what the clients do. */
   burst(node: SimNode, count: number): void {
     for (let each = 0; each < count; each += 1) if (!this.#stopped) this.#createToken(BESIDE, node);
+  }
+
+  /** For so long nothing new is asked for. */
+  rest(durationMs: number): void {
+    this.#restUntil = Math.max(this.#restUntil, this.#cluster.world.now + durationMs);
   }
 
   /** One read there, beside what the clients do. */
@@ -142,6 +148,11 @@ export class Clients {
 
   /** @param again a request that was not answered, for another node */
   #next(client: number, again: { readonly tag: number; readonly input: TagInput } | undefined): void {
+    const restMs = this.#restUntil - this.#cluster.world.now;
+    if (restMs > 0) {
+      this.#soon(client, restMs + this.#random.float() * this.#settings.thinkMs);
+      return;
+    }
     const nodes = this.#cluster.up();
     const node = nodes[Math.floor(this.#random.float() * nodes.length)];
     if (node === undefined) this.#soon(client, NO_NODE_MS);

@@ -86,7 +86,7 @@ const MEAN_GAP: Readonly<Record<FaultKind, number>> = {
   removeMember: 14,
   confChange: 3,
   transfer: 4,
-  linkBreak: 4,
+  linkBreak: 3,
   hunt: 14,
 };
 

@@ -110,6 +110,19 @@ test.each<[invariant: string, happen: (invariants: Invariants) => unknown]>([
   expect(judge(happen)).toBe(invariant);
 });
 
+test("a leader commits by the configuration that it has, and by an earlier one only what it had committed with it", () => {
+  const joint: ConfState = { ...CONF, voters: [1, 2, 3], votersOutgoing: [1, 4, 5] };
+  /** Two of the old three have the entry, and of the others nobody but the leader. */
+  const changed = (all: Invariants, floor: number) => {
+    for (const id of [1, 2]) all.logWritten(id, write([entry(2, 2)], meta(2, 1, 2)), true);
+    all.sent(2, { type: "voteReply", from: 2, to: 1, term: 2, rejected: false });
+    all.leads(1, 2);
+    Object.assign(all.witness(1), { running: () => joint, committed: () => floor });
+  };
+  expect(judge((all) => [changed(all, 2), all.sent(1, append(1, 2, 2))])).toBeUndefined();
+  expect(judge((all) => [changed(all, 1), all.sent(1, append(1, 2, 1)), all.sent(1, append(1, 2, 2))])).toBe("commit needs a quorum");
+});
+
 test("what a leader counts is judged by nothing that was lost or replaced after the answer", () => {
   const later = (all: Invariants) => [replicated(all), all.logWritten(2, write([], meta(3, 0, 1)), true), counting(all, 2)];
   expect(judge((all) => [later(all), all.sent(1, append(1, 2, 1))])).toBeUndefined();

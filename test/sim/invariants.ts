@@ -8,7 +8,7 @@ import { ElectionRules } from "./election-rules.ts";
 import { LeaderRules } from "./leader-rules.ts";
 import { isConfChangeRecord, LogMirror, sameBytes, termOf } from "./log-mirror.ts";
 import { StateRules } from "./state-rules.ts";
-import { configurationsOf, configured, isQuorum, type Witness } from "./witness.ts";
+import { committingAt, configured, isQuorum, rules, type Witness } from "./witness.ts";
 import { ViolationError, type World } from "./world.ts";
 
 type RaftMessage = Extract<PeerMessage, { kind: "raft" }>["message"];
@@ -66,6 +66,8 @@ export class Invariants {
       installed: 0,
       configurations: [],
       running: undefined,
+      ruling: undefined,
+      committed: undefined,
       campaigning: undefined,
       leading: undefined,
       tampered: false,
@@ -200,6 +202,7 @@ export class Invariants {
       case "heartbeat":
       case "snapshot":
         this.#elections.leads(witness, message.term);
+        rules(witness);
         if (!this.#retired.has(message.to)) this.#leaders.counted(witness, this.witness(message.to), message.term);
         if (message.type === "append") this.#leaders.proposed(witness, message);
         if (message.type === "append") this.#announced(witness, message.commit, message.term);
@@ -288,10 +291,10 @@ export class Invariants {
     for (let at = this.#commitIndex + 1; at <= index; at += 1) this.#commit(holder, at, holder.log.records.get(at));
   }
 
-  /** @returns whether a majority of each half of a configuration that the leader has, or had just now, holds the entry */
+  /** @returns whether a majority of each half of the leader's configuration, or of one that it had when it committed the entry, holds it */
   #isHeld(leader: Witness, index: number, term: number | undefined): boolean {
     if (term === undefined) return false;
-    return configurationsOf(leader).some((conf) => isQuorum(conf, (half) => this.#holders(half, index, term)));
+    return committingAt(leader, index).some((conf) => isQuorum(conf, (half) => this.#holders(half, index, term)));
   }
 
   #holders(half: readonly number[], index: number, term: number): number {

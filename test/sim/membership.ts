@@ -145,10 +145,18 @@ export class MembershipChurn {
       if (dice >= 0.5 && voters.length <= 2) return [];
       return [{ type: dice < 0.5 ? "addNode" : dice < 0.8 ? "addLearner" : "removeNode", nodeId }];
     };
+    // Another set of voters at one go: the halves of a joint configuration then have little in common.
+    const redraw = (): ConfChangeSingle[] => {
+      const chosen = candidates.filter((id) => members.has(id) && random.float() < 0.5);
+      if (chosen.length < 2) return [];
+      const joining = chosen.filter((id) => !voters.includes(id)).map((nodeId): ConfChangeSingle => ({ type: "addNode", nodeId }));
+      const leaving = voters.filter((id) => !chosen.includes(id)).map((nodeId): ConfChangeSingle => ({ type: "addLearner", nodeId }));
+      return [...joining, ...leaving];
+    };
     const rounds = strength < 0.5 ? 1 : 2;
     for (let round = 0; round < rounds; round += 1) {
-      const changes = draw();
-      if (variant < 0.5) changes.push(...draw());
+      const changes = variant < 0.3 ? redraw() : draw();
+      if (variant >= 0.3 && variant < 0.5) changes.push(...draw());
       const transition: Transition = variant < 0.2 ? "jointExplicit" : variant < 0.4 ? "jointImplicit" : "auto";
       const change: ConfChange = { transition, changes, context: undefined };
       if (changes.length === 0) continue;

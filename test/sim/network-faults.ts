@@ -24,6 +24,7 @@ const SLOW_FRIEND_RATIO = 0.5;
 const STALLED_RATIO = 0.5;
 const STALLED_MS_MAX = 60;
 const BREAK_MS_MIN = 20;
+const MORE = 4;
 
 /** What a plan does to the network. */
 export class NetworkFaults {
@@ -121,11 +122,22 @@ export class NetworkFaults {
     const peer = others[Math.floor(target * others.length)];
     if (leader === undefined || peer === undefined) return;
     cluster.count("linkBreak");
-    const cutMs = BREAK_MS_MIN + timeoutMs * strength * strength;
+    const cutMs = BREAK_MS_MIN + timeoutMs * strength;
     if (variant < 0.8) peer.weather.slow(world.now + timeoutMs, cutMs + timeoutMs * (1 + 3 * strength));
-    if (variant < 0.5) leader.weather.slowWrites(world.now + timeoutMs, timeoutMs * strength);
     clients.burst(leader, 5 + Math.floor(12 * strength));
-    const arrivedMs = ASKED_MS + delayMsMax * (0.5 + variant);
+    let arrivedMs = ASKED_MS + delayMsMax * (0.5 + variant);
+    // Where nobody asks for more, a snapshot is of no more than what the peer has got.
+    if (variant < 0.6) clients.rest(cutMs + timeoutMs);
+    else leader.weather.slowWrites(world.now + timeoutMs, timeoutMs * strength);
+    if (variant < 0.5) {
+      // And of less where the last of it waits for other disks.
+      const moreMs = ASKED_MS + delayMsMax * ((10 * target) % 1);
+      arrivedMs += moreMs;
+      later(moreMs, () => clients.burst(leader, MORE));
+      later(ASKED_MS + moreMs, () => {
+        for (const other of others) if (other !== peer) other.weather.slow(world.now + timeoutMs, cutMs + timeoutMs);
+      });
+    }
     later(arrivedMs, () => network.cut(leader.id, peer.id));
     later(arrivedMs + cutMs, () => {
       network.heal();

@@ -79,7 +79,7 @@ export function drawSettings(random: Random): Settings {
       writeMs: one(5, 50),
       unwrittenBytes: one(1_000, 2 ** 20),
       syncMs: one(150, 1_000),
-      syncEntries: one(8, 4_096),
+      syncEntries: one(2, 8, 4_096),
     },
     disk: { syncMsMax: one(1, 10, 40), writeBufferBytes, keepsWitness: one(true, false) },
     keepsImages: true,

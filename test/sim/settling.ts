@@ -58,8 +58,6 @@ export class Settling {
       if (appliedIndex !== lastIndex) return `node ${id} has applied ${appliedIndex} of ${lastIndex}`;
       if (!sameBytes(node.driver.seal(), leader.seal()))
         this.#fail("state machine safety", `node ${id} ends with another state than the leader`);
-      const reason = this.#compare(node, leader, lastIndex);
-      if (reason !== undefined) return reason;
       if (!members.has(id)) return `node ${id} is no member and still in the configuration`;
     }
     for (const id of members) if (!voters.includes(id) && !learners.includes(id)) return `member ${id} is not in the configuration`;
@@ -70,6 +68,10 @@ export class Settling {
     const silent = this.#serves(configured);
     if (silent !== undefined) return silent;
     if (this.#clients.waiting > 0) return `${this.#clients.waiting} requests wait`;
+    for (const id of configured) {
+      const reason = this.#compare(this.#cluster.nodes.get(id)!, leader, lastIndex);
+      if (reason !== undefined) return reason;
+    }
     return undefined;
   }
 

@@ -13,6 +13,10 @@ export interface Witness {
   configurations: readonly ConfState[];
   /** The one in force in the running node, which comes before that of the catalog. */
   running: (() => ConfState) | undefined;
+  /** As leader, by what it was last seen to count: the one before may have committed up to `floor`. */
+  ruling: { readonly conf: ConfState; readonly floor: number } | undefined;
+  /** What it knows to be committed, while it runs. */
+  committed: (() => number) | undefined;
   /** As candidate: what it knows to be committed. Undefined in another role. */
   campaigning: (() => number | undefined) | undefined;
   /** As leader: its term, and up to where it counts the copy of another. Undefined in another role. */
@@ -30,6 +34,19 @@ export interface Witness {
 /** The configurations that it may count votes and copies by now. */
 export function configurationsOf({ running, configurations }: Witness): readonly ConfState[] {
   return running === undefined ? configurations : [running(), ...configurations];
+}
+
+/** It speaks as leader: what it commits from now on, it commits by the configuration that it has. */
+export function rules(leader: Witness): void {
+  const conf = leader.running?.();
+  if (conf === undefined || conf === leader.ruling?.conf) return;
+  leader.ruling = { conf, floor: leader.committed?.() ?? 0 };
+}
+
+/** The configurations by which the leader may have committed an entry: only up to the floor an earlier one. */
+export function committingAt(leader: Witness, index: number): readonly ConfState[] {
+  const { ruling } = leader;
+  return ruling === undefined || index <= ruling.floor ? configurationsOf(leader) : [ruling.conf];
 }
 
 export function configured(witness: Witness, conf: ConfState): void {
