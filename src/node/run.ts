@@ -3,12 +3,14 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Config } from "../config/settings.ts";
 import { ConsensusError } from "../consensus/errors.ts";
+import { systemClock } from "../core/clock.ts";
 import { systemCode } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import { NodeError } from "./node-error.ts";
 import { createPinoLog } from "./pino-log.ts";
 import { nodeName } from "./self-facts.ts";
 import { type Entry, type RunningNode, startNode } from "./start-node.ts";
+import { holdYoungGeneration } from "./young-generation.ts";
 
 /** A stop that takes longer is cut: what was acknowledged is durable anyway. */
 const STOP_MS = 10_000;
@@ -40,6 +42,7 @@ export async function runNode(config: Config, entry: Entry): Promise<string | un
   log.info({ http, p2p, peerId, adminSocket, ms: Math.round(performance.now() - startMs) }, "ready");
   process.send?.({ type: "ready", http });
   setTimeout(settleDown, SETTLE_MS).unref();
+  holdYoungGeneration(systemClock);
   if (!stopped.aborted) await new Promise((resolve) => stopped.addEventListener("abort", resolve, { once: true }));
   const timer = setTimeout(() => fatal(new Error(`the stop took longer than ${STOP_MS} ms`), "the node did not stop in order"), STOP_MS);
   await node.stop();

@@ -27,3 +27,26 @@ test("G1: a good copy that is being read is not called damaged when a link chang
   await second.return?.();
   expect((await collect(each.store.open(FACTS.digest, ALL, never))).equals(BYTES)).toBe(true);
 });
+
+test("a reader that began alone takes smaller chunks once others read too, frees its large buffers, and gives the same bytes", async () => {
+  await each.store.receive(FACTS, "c1", bodyOf(BYTES), never);
+  const reader = each.store.open(FACTS.digest, ALL, never)[Symbol.asyncIterator]();
+  const large: Uint8Array[] = [];
+  const got: Buffer[] = [];
+  for (let count = 0; count < 3; count += 1) {
+    const { value } = (await reader.next()) as { readonly value: Uint8Array };
+    large.push(value);
+    got.push(Buffer.from(value));
+  }
+  const others = [1, 2, 3, 4].map(() => each.store.open(FACTS.digest, ALL, never)[Symbol.asyncIterator]());
+  for (const other of others) await other.next();
+  const sizes: number[] = [];
+  for (let next = await reader.next(); next.done !== true; next = await reader.next()) {
+    sizes.push(next.value.byteLength);
+    got.push(Buffer.from(next.value));
+  }
+  for (const other of others) await other.return?.();
+  expect(large.map((chunk) => chunk.byteLength)).toEqual([0, 0, 0]);
+  expect(Math.max(...sizes.slice(1))).toBe(256 * 1024); // the first of them was being read already
+  expect(Buffer.concat(got).equals(BYTES)).toBe(true);
+});

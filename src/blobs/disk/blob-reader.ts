@@ -19,12 +19,12 @@ export interface ReadDoor {
   locate(digest: Digest): Promise<{ readonly sizeBytes: number; readonly path: string } | undefined>;
 }
 
-/** Streams that run, for the size of their buffers: three each, so few get large ones and many get small ones. */
+/** Streams that run, for the size of their buffers: three each, so few get large ones and many get small ones (6 to 9 MiB in all, up to 48 of them). */
 let running = 0;
 
 function bufferSize(): number {
-  if (running <= 4) return MIB;
-  return running <= 32 ? MIB / 4 : MIB / 16;
+  if (running <= 2) return MIB;
+  return running <= 12 ? MIB / 4 : MIB / 16;
 }
 
 /** One chunk that is in memory already, without the turns of a generator. */
@@ -136,7 +136,7 @@ async function* readLarge(
       if (copy.verified === "all" || position >= range.end) return undefined;
       return inBackground(verify(Math.floor(position / PIECE_SIZE_BYTES)));
     };
-    const ring = new Ring(file, range, bufferSize());
+    const ring = new Ring(file, range);
     let ahead = range.start < range.end ? inBackground(ring.read(range.start)) : undefined;
     for (let position = range.start; ahead !== undefined; ) {
       await verified(position);
@@ -169,27 +169,32 @@ async function* readLarge(
 class Ring {
   readonly #file: OpenFile;
   readonly #range: ReadRange;
-  readonly #sizeBytes: number;
-  readonly #buffers: Buffer[] = [];
+  readonly #buffers: Uint8Array<ArrayBuffer>[] = [];
   #turn = 0;
 
-  constructor(file: OpenFile, range: ReadRange, sizeBytes: number) {
+  constructor(file: OpenFile, range: ReadRange) {
     this.#file = file;
     this.#range = range;
-    this.#sizeBytes = Math.min(sizeBytes, range.end - range.start);
   }
 
   /** A chunk that ends at a piece's end at the latest. */
   async read(position: number): Promise<Uint8Array> {
-    const end = Math.min(this.#range.end, position - (position % PIECE_SIZE_BYTES) + PIECE_SIZE_BYTES, position + this.#sizeBytes);
+    const end = Math.min(this.#range.end, position - (position % PIECE_SIZE_BYTES) + PIECE_SIZE_BYTES, position + bufferSize());
     const into = (this.#range.memory ?? this.#own)(end - position);
     return into.subarray(0, await this.#file.read(into, position));
   }
 
+  /** Its size follows that of the streams that run: one that began alone gives its large buffers up, and at once, once others have come. */
   readonly #own = (sizeBytes: number): Uint8Array => {
     const turn = this.#turn;
     this.#turn = (turn + 1) % 3;
-    this.#buffers[turn] ??= Buffer.allocUnsafeSlow(this.#sizeBytes);
-    return this.#buffers[turn].subarray(0, sizeBytes);
+    const wanted = Math.min(bufferSize(), this.#range.end - this.#range.start);
+    let buffer = this.#buffers[turn];
+    if (buffer?.byteLength !== wanted) {
+      buffer?.buffer.transfer(0);
+      buffer = new Uint8Array(Buffer.allocUnsafeSlow(wanted).buffer);
+      this.#buffers[turn] = buffer;
+    }
+    return buffer.subarray(0, sizeBytes);
   };
 }

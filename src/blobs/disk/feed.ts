@@ -10,7 +10,7 @@ import { BATCH_SIZE_BYTES, type HashPool } from "./hash-pool.ts";
 /** A batch is handed over, full or not, so long after it began: slow clients must not hold the turns of fast ones. */
 const LINGER_MS = 5;
 /** Of one body, so that a fast one does not take all turns. */
-const IN_FLIGHT_MAX = 12;
+const IN_FLIGHT_MAX = 8;
 
 export interface Fed {
   /** Bytes that came from the source, also those past the limit. */

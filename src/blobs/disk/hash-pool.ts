@@ -8,9 +8,10 @@ import { LaneCalls, type StartLane, startThread } from "./hash-lane.ts";
 
 /** Bytes that go to a thread at once. */
 export const BATCH_SIZE_BYTES = 256 * 1024;
-/** Of the whole process, what may be gathered or on its way: 6 MiB. */
-const BATCHES_MAX = 24;
-const THREADS_MAX = 4;
+/** Of the whole process, what may be gathered or on its way: 4 MiB. */
+const BATCHES_MAX = 16;
+/** One core is the main thread's, which receives 1 GiB in the time in which two threads hash it twice and write it: more would wait for it, at 10 MiB each. */
+const THREADS_MAX = 2;
 
 export interface HashPoolOptions {
   /** Threads at most; each is started when it first has work. */
@@ -19,7 +20,7 @@ export interface HashPoolOptions {
 }
 
 /**
- * Hashes and writes off the main thread. Bytes travel in batches, whose memory goes with them; a turn, of which there are 24 in the whole process, is to be
+ * Hashes and writes off the main thread. Bytes travel in batches, whose memory goes with them; a turn, of which there are 16 in the whole process, is to be
  * had for each: that is the backpressure.
  */
 export class HashPool {
@@ -30,7 +31,7 @@ export class HashPool {
   #jobs = 0;
 
   constructor(options: HashPoolOptions = {}) {
-    const threads = options.threads ?? Math.min(THREADS_MAX, Math.max(1, availableParallelism()));
+    const threads = options.threads ?? Math.min(THREADS_MAX, Math.max(1, availableParallelism() - 1));
     this.#lanes = Array.from({ length: threads }, () => new LaneCalls(options.startLane ?? startThread));
   }
 

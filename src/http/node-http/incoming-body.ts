@@ -3,7 +3,7 @@ import { OciError } from "../../core/errors.ts";
 import { handOver } from "../../core/spent-bytes.ts";
 
 /** Held here at most, beyond what the socket holds, before the client is told to wait. */
-const HELD_BYTES = 256 * 1024;
+const HELD_BYTES = 128 * 1024;
 
 /**
  * A request's body, pulled. Node's own iterator destroys the socket when a reader stops early; this one leaves the rest to
