@@ -1,4 +1,6 @@
 import { afterEach, expect, test } from "vitest";
+import { encode } from "../core/codec.ts";
+import { encodeEnvelope } from "../metadata/entry.ts";
 import { factsOf, SECRET_HASH } from "../metadata/scenario.ts";
 import type { Applied } from "./consensus.ts";
 import { MemoryCluster, tokenCommand } from "./level/memory-cluster.ts";
@@ -230,3 +232,31 @@ test("three nodes go on with their state after all were stopped", async () => {
   expect(cluster.node(2).status().appliedIndex).toBeGreaterThan(before);
   expect((await cluster.node(1).propose(tokenCommand("t0"))).index).toBeGreaterThan(before);
 });
+
+const told = { session: 0, sequence: 1, lowest: 0 };
+test.each([
+  ["a command that nobody knows", encode([0, 1, 0, 1, 0, null, { type: "cluster.destroy" }]), /does not know such a command/],
+  ["a schema that is too new", encodeEnvelope({ v: 999, ...told, command: { type: "clock.tick" } }), /does not know such a command/],
+  ["a field that is missing", encode([0, 1, 0, 1, 0, null, { type: "token.revoke" }]), /no well-formed command/],
+  ["bytes that are no envelope", Buffer.from("nothing"), /no well-formed command/],
+  ["more bytes than an entry takes", Buffer.alloc(8 * 2 ** 20), /8388608 bytes/],
+])(
+  "a forwarded proposal with %s never enters the log: the leader says so, nobody halts, and the cluster goes on",
+  async (_what, envelope, reason) => {
+    cluster = await MemoryCluster.create(3);
+    const leader = await cluster.leader();
+    // The one that is a member proposes.
+    if (leader.self === 1) leader.transferLeader(2);
+    await cluster.until(() => ![0, 1].includes(cluster.node(1).status().leader ?? 0));
+    const reasons: string[] = [];
+    cluster.network.filter = (_from, _to, message) => {
+      if (message.kind === "proposalRefused") reasons.push(message.reason);
+      // Until the leader has answered to that.
+      if (message.kind === "proposal" && reasons.length === 0) Object.assign(message, { envelope });
+      return true;
+    };
+    expect((await cluster.node(1).propose(tokenCommand("a"))).refused).toBeUndefined();
+    expect(reasons[0]).toMatch(reason);
+    for (const node of cluster.nodes.values()) expect(await node.barrier()).toBe("fresh");
+  },
+);

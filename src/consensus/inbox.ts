@@ -1,8 +1,8 @@
 import type { RaftId } from "../core/peer.ts";
-import { ENTRY_BYTES_MAX, ENTRY_OVERHEAD_BYTES } from "../metadata/entry.ts";
 import type { RawNode } from "../raft/raw-node.ts";
 import type { ConfState } from "../raft/types.ts";
 import type { Contact } from "./contact.ts";
+import { envelopeFault, envelopeHash } from "./forwarded-proposal.ts";
 import { type Incarnations, refusalError } from "./incarnations.ts";
 import type { LeaderLoss } from "./leader-loss.ts";
 import type { Proposals } from "./proposals.ts";
@@ -19,7 +19,7 @@ export interface InboxOptions {
   readonly contact: Contact;
   readonly incarnations: Incarnations;
   readonly leaderLoss: LeaderLoss;
-  readonly proposals: Pick<Proposals, "refused">;
+  readonly proposals: Pick<Proposals, "refused" | "refusedOne">;
   readonly snapshots: Snapshots;
   readonly seals: Pick<SealWatch, "heard">;
   readonly leads: () => boolean;
@@ -81,9 +81,11 @@ export class Inbox implements TransportHandler {
         break;
       }
       case "proposal":
-        if (message.envelope.byteLength > ENTRY_BYTES_MAX - ENTRY_OVERHEAD_BYTES) break;
-        if (leads()) loop.take([message.envelope]);
+        if (leads()) this.#takeProposal(from, message.envelope);
         else transport.send(from, [{ kind: "notLeader", leader: leader() }]);
+        break;
+      case "proposalRefused":
+        if (from === leader()) proposals.refusedOne(message.envelope, message.reason);
         break;
       case "notLeader":
         // Whoever was taken for the leader is none.
@@ -98,5 +100,13 @@ export class Inbox implements TransportHandler {
         seals.heard(from, message.index, message.seal);
         break;
     }
+  }
+
+  /** What would halt every node at apply, or be answered to nobody, does not enter the log. */
+  #takeProposal(from: RaftId, envelope: Uint8Array): void {
+    const { loop, transport } = this.#options;
+    const reason = envelopeFault(envelope);
+    if (reason === undefined) loop.take([envelope]);
+    else transport.send(from, [{ kind: "proposalRefused", envelope: envelopeHash(envelope), reason }]);
   }
 }

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { seededRandom } from "../core/random.ts";
 import type { Outcome } from "../metadata/commands.ts";
 import { decodeEntry, type Envelope, stampEntry } from "../metadata/entry.ts";
+import { envelopeHash } from "./forwarded-proposal.ts";
 import { tokenCommand } from "./level/memory-cluster.ts";
 import { ManualClock } from "./manual-clock.ts";
 import { Proposals } from "./proposals.ts";
@@ -10,6 +11,7 @@ import { DEFAULT_TIMING, type Timing } from "./timing.ts";
 function fixture(timing: Partial<Timing> = {}) {
   const clock = new ManualClock();
   const sent: Envelope[] = [];
+  const raw: Uint8Array[] = [];
   const state = { leader: true, cutOff: false, index: 10, outdated: 0, version: 1 };
   const proposals = new Proposals({
     self: 1,
@@ -23,6 +25,7 @@ function fixture(timing: Partial<Timing> = {}) {
     cutOff: () => state.cutOff,
     version: () => state.version,
     submit: (envelopes) => {
+      raw.push(...envelopes);
       if (state.leader) for (const bytes of envelopes) sent.push(decodeEntry(stampEntry(0, bytes)).envelopes[0]!);
       return state.leader;
     },
@@ -45,7 +48,7 @@ function fixture(timing: Partial<Timing> = {}) {
       proposals.tick();
     }
   };
-  return { clock, sent, state, proposals, apply, opened, tick };
+  return { clock, sent, raw, state, proposals, apply, opened, tick };
 }
 
 test("G8: a proposal without an answer is sent again under its session and sequence, ever more slowly", async () => {
@@ -154,4 +157,21 @@ test("a command goes out in the schema of the cluster as it is then, and again i
   expect(sent.map(({ v }) => v)).toEqual([1, 1]);
   proposals.stop();
   await expect(opening).rejects.toThrow();
+});
+
+test("a proposal that the leader does not take is answered with its reason, and not sent again; the others wait on", async () => {
+  const { raw, sent, proposals, opened, tick, apply } = fixture();
+  const taken = proposals.propose(tokenCommand("a"));
+  await opened();
+  const refused = proposals.propose(tokenCommand("b"));
+  proposals.refusedOne(envelopeHash(raw.at(-1)!), "it is none");
+  await expect(refused).rejects.toMatchObject({
+    code: "INTERNAL",
+    message: expect.stringContaining("token.create, and nothing was done: it is none"),
+  });
+  tick(5_000);
+  expect(new Set(sent.map(({ command }) => "id" in command && command.id))).toEqual(new Set(["a", "b"]));
+  expect(sent.filter(({ command }) => "id" in command && command.id === "b")).toHaveLength(1);
+  apply(sent[0]!);
+  expect((await taken).refused).toBeUndefined();
 });

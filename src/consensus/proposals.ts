@@ -7,7 +7,8 @@ import { isWellFormed } from "../metadata/command-shape.ts";
 import type { Command, Outcome } from "../metadata/commands.ts";
 import { encodeEnvelope } from "../metadata/entry.ts";
 import type { Start } from "../metadata/records.ts";
-import { cutOffError, sessionError, stoppingError, unansweredError } from "./refusals.ts";
+import { envelopeHash } from "./forwarded-proposal.ts";
+import { cutOffError, refusedError, sessionError, stoppingError, unansweredError } from "./refusals.ts";
 import { isSessionless } from "./sessionless.ts";
 import type { Timing } from "./timing.ts";
 
@@ -126,6 +127,14 @@ export class Proposals {
     for (const pending of this.#pending.values()) {
       pending.resendAt = 0;
       pending.attempts = 0;
+    }
+  }
+
+  /** The leader does not take one that was forwarded to it: it is not asked again. */
+  refusedOne(hash: Uint8Array, reason: string): void {
+    for (const pending of this.#pending.values()) {
+      if (pending.envelope === undefined || Buffer.compare(envelopeHash(pending.envelope), hash) !== 0) continue;
+      this.#settle(pending, () => pending.reject(refusedError(pending.command, reason)));
     }
   }
 

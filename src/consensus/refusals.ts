@@ -23,6 +23,11 @@ export function unansweredError(command: Command): OciError {
   return unavailable(`The cluster did not answer ${command.type} in time. It may still be done; asking again is safe.`, 1);
 }
 
+/** No fault of the client's, and asking again does not help. */
+export function refusedError(command: Command, reason: string): OciError {
+  return new OciError("INTERNAL", `The leader refused the proposal of ${command.type}, and nothing was done: ${reason}.`);
+}
+
 export function sessionError(): OciError {
   return unavailable("The session of this node had ended before its command arrived. Whether it was done is not known; ask again.", 1);
 }

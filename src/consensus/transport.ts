@@ -9,6 +9,8 @@ export type PeerMessage =
   | { readonly kind: "proposal"; readonly envelope: Uint8Array }
   /** The one who got the proposal does not lead: the proposer looks again at once instead of waiting. */
   | { readonly kind: "notLeader"; readonly leader: RaftId }
+  /** The leader does not take a proposal, and would not take it again. `envelope` is the SHA-256 of what it got. */
+  | { readonly kind: "proposalRefused"; readonly envelope: Uint8Array; readonly reason: string }
   /** Contact between followers, who say nothing to each other otherwise. */
   | { readonly kind: "ping" }
   | { readonly kind: "pong" }

@@ -58,6 +58,7 @@ const peerMessage: fc.Arbitrary<PeerMessage> = fc.oneof(
   message.map((each): PeerMessage => ({ kind: "raft", message: each })),
   bytes.map((envelope): PeerMessage => ({ kind: "proposal", envelope })),
   n.map((leader): PeerMessage => ({ kind: "notLeader", leader })),
+  fc.record({ kind: fc.constant("proposalRefused"), envelope: bytes, reason: fc.string() }) as fc.Arbitrary<PeerMessage>,
   fc.record({ kind: fc.constant("seal"), index: n, seal: bytes }) as fc.Arbitrary<PeerMessage>,
   fc.constantFrom<PeerMessage>({ kind: "ping" }, { kind: "pong" }),
 );

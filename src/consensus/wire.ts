@@ -4,7 +4,7 @@ import type { PeerMessage } from "./transport.ts";
 
 // Positional msgpack: [kind or message type, from, to, term, fields..]. The protocol's id carries the version.
 
-const KINDS = ["proposal", "notLeader", "ping", "pong", "seal"] as const;
+const KINDS = ["proposal", "notLeader", "ping", "pong", "seal", "proposalRefused"] as const;
 const TYPES = [
   "propose",
   "append",
@@ -52,6 +52,8 @@ function fieldsOf(message: PeerMessage): Fields {
       return [3];
     case "seal":
       return [4, message.index, message.seal];
+    case "proposalRefused":
+      return [5, message.envelope, message.reason];
   }
 }
 
@@ -79,6 +81,8 @@ function messageOf(fields: Fields): PeerMessage {
       return { kind };
     case "seal":
       return { kind, index: natural(fields[1]), seal: binary(fields[2]) };
+    case "proposalRefused":
+      return { kind, envelope: binary(fields[1]), reason: text(fields[2]) };
     default:
       throw new TypeError(`A peer sent a message of the unknown kind ${code}.`);
   }
@@ -212,6 +216,11 @@ function natural(value: unknown): number {
 function flag(value: unknown): boolean {
   if (typeof value === "boolean") return value;
   throw new TypeError("A peer sent a message with a flag that is none.");
+}
+
+function text(value: unknown): string {
+  if (typeof value === "string") return value;
+  throw new TypeError("A peer sent a message with a text that is none.");
 }
 
 function list(value: unknown): Fields {
