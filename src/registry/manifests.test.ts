@@ -87,6 +87,27 @@ test("what is missing, too large or of another size is refused with its digest, 
   expect(node.consensus.catalog.repository(REPOSITORY)).toBeUndefined();
 });
 
+test("what is missing is refused after a barrier alone, without an entry in every log; what the barrier brings is not missing", async () => {
+  const node = await start();
+  const puts = () => node.consensus.proposed.filter(({ type }) => type === "manifest.put");
+  const children = Array.from({ length: 26_000 }, (_, at) => ({
+    ...descriptor(IMAGE, OCI_MANIFEST),
+    digest: digestOf(Buffer.from(`${at}`)),
+  }));
+  await expect(putManifest(node, REPOSITORY, indexOf(children), V1, { mediaType: OCI_INDEX })).rejects.toMatchObject({
+    code: "MANIFEST_BLOB_UNKNOWN",
+    detail: { digest: children[0]?.digest },
+  });
+  await expect(putManifest(node, REPOSITORY, IMAGE, V1)).rejects.toMatchObject({ code: "MANIFEST_BLOB_UNKNOWN" });
+  expect(puts()).toEqual([]);
+  node.consensus.barrier = async () => {
+    await pushBlobs(node); // through another node, a moment ago
+    return "fresh";
+  };
+  expect(await putManifest(node, REPOSITORY, IMAGE, V1)).toBe(digestOf(IMAGE));
+  expect(puts()).toHaveLength(1);
+});
+
 test("a manifest of 4 MiB, all annotations of a referrer, fits", async () => {
   const node = await start();
   await pushBlobs(node);

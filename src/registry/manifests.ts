@@ -8,7 +8,7 @@ import type { Edge } from "../metadata/records.ts";
 import { type Context, within } from "./context.ts";
 import { assertWritable } from "./freshness.ts";
 import { type Described, type ParsedManifest, parseManifest, wrongSize } from "./manifest.ts";
-import { assertAccepted } from "./outcomes.ts";
+import { assertAccepted, missingError } from "./outcomes.ts";
 import type { Caller, PutManifest } from "./registry.ts";
 
 type PutCommand = Extract<Command, { type: "manifest.put" }>;
@@ -39,6 +39,7 @@ export async function putManifest(
   const { catalog } = context.consensus;
   // what an index names by an odd media type is looked up, so the look must be fresh
   if (parsed.describes.some(({ kind }) => kind === "either")) await context.consensus.barrier(signal);
+  if (!context.allowsSparse(repository)) await refuseMissing(context, repository, parsed.describes, signal);
   checkSizes(catalog, repository, parsed.describes);
   const tags = [...new Set(reference.tag === undefined ? put.tags : [reference.tag, ...put.tags])];
   const command = commandOf(put, parsed, digest, tags, edgesOf(catalog, repository, parsed.describes));
@@ -49,6 +50,20 @@ export async function putManifest(
 
 function tooLarge(sizeBytes: number, limit: number): OciError {
   return new OciError("BODY_TOO_LARGE", `a manifest has at most ${limit} bytes`, { sizeBytes, limit });
+}
+
+/** What is missing here is looked for again after a barrier, and refused where it is still missing: thousands of names need not be an entry of every log for that. */
+async function refuseMissing(
+  { consensus }: Context,
+  repository: RepositoryName,
+  describes: readonly Described[],
+  signal: AbortSignal,
+): Promise<void> {
+  const isMissing = (described: Described): boolean =>
+    described.kind !== "foreign" && knownSize(consensus.catalog, repository, described) === undefined;
+  if (!describes.some(isMissing) || (await consensus.barrier(signal)) !== "fresh") return;
+  const missing = describes.find(isMissing);
+  if (missing !== undefined) throw missingError({ repository, digest: missing.digest });
 }
 
 /** A record's size never changes, so this state is good enough to compare with; what is not here yet is for `apply` to refuse. */

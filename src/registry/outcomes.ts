@@ -34,6 +34,12 @@ export function unknownError(code: Unknown, detail: OciError["detail"]): OciErro
   return new OciError(code, UNKNOWN[code], detail);
 }
 
+/** As `apply` would refuse it. */
+export function missingError(detail: OciError["detail"]): OciError {
+  const [code, message] = ERRORS.missing;
+  return new OciError(code, message, detail);
+}
+
 /** @throws OciError where `apply` refused */
 export function assertAccepted(outcome: Outcome, unknown: Unknown, detail: OciError["detail"]): void {
   if (outcome.refused === undefined) return;
