@@ -51,6 +51,13 @@ const append = (from: number, term: number, commit: number) =>
 const acknowledge = (from: number, term: number, index: number) =>
   ({ type: "appendReply", from, to: 1, term, index, rejected: false, hintIndex: 0, hintTerm: 0 }) as const;
 
+const asks = (name: string) => ({ type: "readIndex", from: 2, to: 1, term: 0, context: Buffer.from(name) }) as const;
+
+function started(invariants: Invariants, incarnation: number): void {
+  const head = { ...META, incarnation, hardState: { term: 1, vote: 0, commit: 1 }, lastIndex: 1 } as unknown as LogMeta;
+  invariants.logWritten(2, write([], { type: "put", key: "m", value: encodeMeta(head) }), true);
+}
+
 test("what a cluster does in order breaks nothing", () => {
   const verdict = judge((invariants) => {
     replicated(invariants);
@@ -90,7 +97,10 @@ test.each<[invariant: string, happen: (invariants: Invariants) => unknown]>([
     (all) => [all.sent(1, ask(1, 2, 5)), all.logWritten(2, write([entry(2, 4)], meta(5, 1, 2)), true), all.sent(2, vote(2, 1, 5))],
   ],
   ["one configuration change at a time", (all) => all.logWritten(1, write([change(2), change(3)], meta(2, 1, 3)), true)],
-  ["one configuration change at a time", (all) => [changed(all), all.sent(1, { ...append(1, 2, 2), prevIndex: 2, entries: [change(3)] })]],
+  [
+    "one configuration change at a time",
+    (all) => [changed(all), all.sent(1, { ...append(1, 2, 2), prevIndex: 2, prevTerm: 2, entries: [change(3)] })],
+  ],
   [
     "no campaign before what is committed of the configuration has applied",
     (all) => {
@@ -103,6 +113,12 @@ test.each<[invariant: string, happen: (invariants: Invariants) => unknown]>([
   [
     "a leader counts what is on the disks of others",
     (all) => [replicated(all), elected(all, 3), counting(all, 2, 3), all.sent(1, append(1, 3, 1))],
+  ],
+  ["a leader sends what it has", (all) => [replicated(all), all.sent(1, { ...append(1, 2, 1), entries: [entry(2, 1)] })]],
+  ["a leader sends what it has", (all) => [replicated(all), all.sent(1, { ...append(1, 2, 1), prevIndex: 2, prevTerm: 1 })]],
+  [
+    "a read round has a name of its own",
+    (all) => [started(all, 1), all.sent(2, asks("a")), all.sent(2, asks("b")), started(all, 2), all.sent(2, asks("a"))],
   ],
   ["what has applied stays", (all) => [all.catalogWritten(1, applied(2, "a")), all.catalogReplaced(1, rowsOf(applied(1, "s")))]],
   ["corruption is detected", (all) => [replicated(all), all.logOpened(3, new Map([["m", recordOf(meta(2, 1, 1))]]))()]],

@@ -2,11 +2,13 @@ import { orderedIndex } from "../../src/consensus/database.ts";
 import { decodeLink } from "../../src/consensus/seal-chain.ts";
 import type { PeerMessage } from "../../src/consensus/transport.ts";
 import { decode } from "../../src/core/codec.ts";
-import type { ConfState, HardState } from "../../src/raft/types.ts";
+import type { ConfState } from "../../src/raft/types.ts";
 import type { Batch, Rows } from "./disk/volume.ts";
 import { ElectionRules } from "./election-rules.ts";
+import { FollowerRules } from "./follower-rules.ts";
 import { LeaderRules } from "./leader-rules.ts";
 import { isConfChangeRecord, LogMirror, sameBytes, termOf } from "./log-mirror.ts";
+import { ReadRules } from "./read-rules.ts";
 import { StateRules } from "./state-rules.ts";
 import { committingAt, configured, isQuorum, rules, type Witness } from "./witness.ts";
 import { ViolationError, type World } from "./world.ts";
@@ -31,7 +33,9 @@ export class Invariants {
   readonly #witnesses = new Map<number, Witness>();
   readonly #elections: ElectionRules;
   readonly #leaders: LeaderRules;
+  readonly #followers: FollowerRules;
   readonly #states: StateRules;
+  readonly #reads: ReadRules;
   /** By index, then term: the entry, and the term of the one before it. */
   readonly #entries: Map<number, SeenEntry>[] = [];
   readonly #committed: (Uint8Array | undefined)[] = [];
@@ -43,7 +47,9 @@ export class Invariants {
     const fail = (invariant: string, message: string): void => this.#fail(invariant, message);
     this.#elections = new ElectionRules(fail);
     this.#leaders = new LeaderRules(fail);
+    this.#followers = new FollowerRules(fail);
     this.#states = new StateRules(fail);
+    this.#reads = new ReadRules(fail);
   }
 
   /** From now on nothing of this identity counts, since nobody takes anything of it: what it promised before stands. */
@@ -134,7 +140,7 @@ export class Invariants {
     const meta = witness.log.write(batch, sync, (index, record) => this.#noteEntry(witness, index, record));
     if (meta === undefined) return;
     this.#elections.stands(id, before, meta.hardState, "in a write");
-    this.#checkVerified(witness, before, meta.hardState);
+    this.#followers.wrote(witness, before, meta.hardState, this.#elections.leaderOf(before.term) === id);
     const { promised } = witness;
     if (meta.hardState.term === promised.term && meta.lastIndex < promised.index) {
       this.#fail(
@@ -204,10 +210,13 @@ export class Invariants {
         this.#elections.leads(witness, message.term);
         rules(witness);
         if (!this.#retired.has(message.to)) this.#leaders.counted(witness, this.witness(message.to), message.term);
-        if (message.type === "append") this.#leaders.proposed(witness, message);
-        if (message.type === "append") this.#announced(witness, message.commit, message.term);
+        if (message.type === "append") {
+          this.#leaders.sends(witness, message);
+          this.#leaders.proposed(witness, message);
+          this.#announced(witness, message.commit, message.term);
+        }
         // It tells of no more than its receiver is known to have, which may be less than the leader has committed.
-        else if (message.type === "heartbeat") this.#announced(witness, message.commit, undefined);
+        if (message.type === "heartbeat") this.#announced(witness, message.commit, undefined);
         break;
       case "voteReply":
         if (!message.rejected) this.#elections.voted(witness, this.witness(message.to), message.term);
@@ -222,6 +231,9 @@ export class Invariants {
         break;
       case "appendReply":
         if (!message.rejected) this.#acknowledged(witness, message.to, message.term, message.index);
+        break;
+      case "readIndex":
+        this.#reads.asked(witness, message.context);
         break;
       default:
         break;
@@ -371,22 +383,6 @@ export class Invariants {
       if (record === undefined || !isConfChangeRecord(record)) continue;
       this.#fail("one configuration change at a time", `node ${witness.id} has a change at ${index}, and an uncommitted one at ${at}`);
     }
-  }
-
-  /** Raft paper, 5.3: a follower commits no further than it has found its log to be the leader's, and said so. Judged by the next write: what was said is said. */
-  #checkVerified(witness: Witness, before: HardState, after: HardState): void {
-    const { id, promised, log } = witness;
-    const verified = promised.term === before.term ? promised.index : 0;
-    const known = Math.max(verified, witness.committedFloor, log.base.index);
-    if (before.commit > known && this.#elections.leaderOf(before.term) !== id) {
-      this.#fail(
-        "a follower commits what it has verified",
-        `node ${id} committed ${before.commit} in term ${before.term}, verified up to ${known}`,
-      );
-    }
-    if (after.term === before.term) return;
-    // What it committed in one write with the step to a new term may have been verified in the old one.
-    witness.committedFloor = Math.max(witness.committedFloor, after.commit);
   }
 
   #fail(invariant: string, message: string): void {

@@ -49,6 +49,17 @@ export class LeaderRules {
     );
   }
 
+  /** What it sends is what its disk has, as soon as that has taken an entry of its own term: nothing before it is replaced any more. */
+  sends({ id, log }: Witness, { term, prevIndex, prevTerm, entries }: AppendMessage): void {
+    if (log.termAt(log.lastIndex) !== term) return;
+    const differs = [{ index: prevIndex, term: prevTerm }, ...entries].find(
+      ({ index, term: said }) => (log.termAt(index) ?? said) !== said,
+    );
+    if (differs === undefined) return;
+    const has = `has the entry ${differs.index} of term ${log.termAt(differs.index)}`;
+    this.#fail("a leader sends what it has", `node ${id}, leader of term ${term}, ${has}, and sends one of term ${differs.term}`);
+  }
+
   /** Dissertation, 4.1, where a change takes effect when it applies: none is proposed before those in front of it have applied at the leader. */
   proposed(leader: Witness, { term, entries }: AppendMessage): void {
     for (const { index, type, term: own } of entries) {

@@ -8,7 +8,8 @@ import type { Random } from "../../../src/core/random.ts";
 import { describe } from "../describe.ts";
 import type { Owner } from "../event-heap.ts";
 import type { Count, Endpoint, NetworkWeather } from "../network.ts";
-import type { World } from "../world.ts";
+import { ViolationError, type World } from "../world.ts";
+import { LinkRules } from "./link-rules.ts";
 import { SimConnection } from "./sim-connection.ts";
 import type { Carrier } from "./sim-stream.ts";
 
@@ -44,18 +45,20 @@ export class StreamNetwork implements Carrier {
   readonly #options: StreamNetworkOptions;
   readonly #hosts = new Map<number, Host>();
   readonly #machines = new Map<number, Owner>();
+  readonly #rules: LinkRules;
   /** What waits for a cut link. */
   #held: (() => void)[] = [];
 
   constructor(options: StreamNetworkOptions) {
     this.#options = options;
+    this.#rules = new LinkRules((invariant, message) => options.world.fail(new ViolationError(invariant, message)));
     this.windowBytes = WINDOWS_BYTES[Math.floor(options.random.float() * WINDOWS_BYTES.length)]!;
   }
 
   /** The real transport of one start of a process. */
   transport(endpoint: Endpoint, clock: Clock, started: () => void): Transport {
     const { owner, machine } = endpoint;
-    const { observe, world } = this.#options;
+    const { observe } = this.#options;
     const host: Host = { owner, protocols: new Map(), connections: new Set() };
     const real = new Libp2pTransport({
       host: this.#peerHost(host),
@@ -73,11 +76,12 @@ export class StreamNetwork implements Carrier {
         this.#machines.set(machine.id, machine);
         this.#hosts.set(machine.id, host);
         started();
-        await real.start(world.trace === undefined ? handler : this.#traced(machine.id, handler), boot);
+        await real.start(this.#watched(machine.id, handler, boot.nonce), boot);
       },
       send: (to, messages) => {
         if (!owner.alive) return;
         for (const message of messages) observe(machine.id, message);
+        if (endpoint.boot !== undefined) this.#rules.sent(endpoint.boot.nonce, to, messages);
         real.send(to, messages);
       },
       sendSnapshot: (to, header, chunks, signal) => real.sendSnapshot(to, header, chunks, signal),
@@ -211,17 +215,19 @@ export class StreamNetwork implements Carrier {
     return connection;
   }
 
-  #traced(self: number, handler: TransportHandler): TransportHandler {
+  #watched(self: number, handler: TransportHandler, nonce: string): TransportHandler {
     const { world } = this.#options;
     return {
       receive: (from, boot, messages) => {
         world.note(() => `${from} > ${self}  ${messages.map(describe).join("; ")}`);
+        this.#rules.arrived(boot.nonce, self, messages);
         return handler.receive(from, boot, messages);
       },
       refused: (by, refusal) => handler.refused(by, refusal),
       receiveSnapshot: (from, boot, header, chunks) => handler.receiveSnapshot(from, boot, header, chunks),
       unreachable: (to) => {
         world.note(() => `${self}: ${to} is unreachable`);
+        this.#rules.lost(nonce, to);
         handler.unreachable(to);
       },
     };
