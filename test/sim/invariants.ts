@@ -49,7 +49,7 @@ export class Invariants {
     this.#leaders = new LeaderRules(fail);
     this.#followers = new FollowerRules(fail);
     this.#states = new StateRules(fail);
-    this.#reads = new ReadRules(fail);
+    this.#reads = new ReadRules(fail, () => world.steps);
   }
 
   /** From now on nothing of this identity counts, since nobody takes anything of it: what it promised before stands. */
@@ -203,6 +203,7 @@ export class Invariants {
   sent(from: number, message: RaftMessage): void {
     if (this.#retired.has(from)) return;
     const witness = this.witness(from);
+    this.#reads.sent(witness, message);
     switch (message.type) {
       case "append":
       case "heartbeat":
@@ -232,12 +233,14 @@ export class Invariants {
       case "appendReply":
         if (!message.rejected) this.#acknowledged(witness, message.to, message.term, message.index);
         break;
-      case "readIndex":
-        this.#reads.asked(witness, message.context);
-        break;
       default:
         break;
     }
+  }
+
+  /** What a node hears, before it looks at it. */
+  heard(id: number, message: RaftMessage): void {
+    this.#reads.heard(id, message);
   }
 
   /** It has become leader, or says so. */

@@ -249,9 +249,10 @@ export class SimNode {
 
   /** What it hears is judged by what that does to its commit index. */
   #judged(handler: TransportHandler): TransportHandler {
-    const { world } = this.#options;
+    const { world, invariants } = this.#options;
     return {
       receive: (from, boot, messages) => {
+        for (const each of messages) if (each.kind === "raft") invariants.heard(this.id, each.message);
         // To ask costs more than to judge: what is no message of Raft commits nothing, and a leader commits by itself.
         if (this.driver?.leads() !== false || !messages.some(({ kind }) => kind === "raft")) return handler.receive(from, boot, messages);
         const before = this.driver.status();
