@@ -8,6 +8,7 @@ test("http-rule 19: the three forms of a single range are half-open and cut at t
   expect(parseRange("bytes=3-", 10)).toEqual({ start: 3, end: 10 });
   expect(parseRange("bytes=-4", 10)).toEqual({ start: 6, end: 10 });
   expect(parseRange("bytes=-40", 10)).toEqual({ start: 0, end: 10 });
+  expect(parseRange("Bytes=2-5", 10)).toEqual({ start: 2, end: 6 });
 });
 
 test("http-rule 19: a range at or past the size throws, for 416", () => {

@@ -4,7 +4,8 @@ export interface ByteRange {
   readonly end: number;
 }
 
-const SINGLE = /^bytes=(\d*)-(\d*)$/;
+/** Names of units have no case (RFC 9110 section 14.1). */
+const SINGLE = /^bytes=(\d*)-(\d*)$/i;
 
 /**
  * Parses one `Range` header for a blob pull.

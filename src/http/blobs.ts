@@ -12,7 +12,7 @@ import type { Route } from "./router.ts";
 type BlobRoute = Extract<Route, { kind: "blob" }>;
 
 const CONTENT_TYPE = "application/octet-stream";
-const BACKWARDS = /^bytes=(\d+)-(\d+)$/;
+const BACKWARDS = /^bytes=(\d+)-(\d+)$/i;
 /** A body up to this is gathered and sent with its head in one write. */
 const GATHERED_BYTES = 64 * 1024;
 

@@ -53,6 +53,19 @@ export function malformedTests(start: Start): void {
     await roundTrips(ground, 1); // and the server lives
   });
 
+  test.each([
+    ["another version of HTTP", 505, `GET / HTTP/2.0\r\n${HOST}\r\n`],
+    [
+      "a coding of the body that nobody undoes",
+      501,
+      `PUT / HTTP/1.1\r\n${HOST}Transfer-Encoding: gzip, chunked\r\n\r\n1\r\na\r\n0\r\n\r\n`,
+    ],
+  ])("http-rule 27: %s is refused as %i", async (_what, status, bytes) => {
+    const ground = await start(digesting);
+    const answer = await (await ground.client()).ask(bytes);
+    expect([answer?.status, isSpecError(answer)]).toEqual([status, true]);
+  });
+
   test("http-rule 27: what is malformed behind a good request is answered after it", async () => {
     const gate = Promise.withResolvers<void>();
     const ground = await start(async (request) => {

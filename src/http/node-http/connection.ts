@@ -119,7 +119,8 @@ export class Connection {
     const body = new IncomingBody(message, response, limits.bodyIdleMs, expectsContinue);
     const request = new NodeRequest(message, body, expectsContinue);
     const signal = this.#signal();
-    const answered = lacksOneHost(message) ? this.#options.refuse(noHost()) : handler(request, signal);
+    const fault = headFault(message);
+    const answered = fault === undefined ? handler(request, signal) : this.#options.refuse(fault);
     const answer = answered instanceof Promise ? await answered : answered;
     if (this.#socket.destroyed) return;
     const sent = this.#send(answer, message.method === "HEAD", response, signal);
@@ -181,12 +182,15 @@ export class Connection {
   }
 }
 
-/** RFC 9112, 3.2: none, or more than one, is refused. */
-function lacksOneHost(message: IncomingMessage): boolean {
-  const count = message.headersDistinct.host?.length ?? 0;
-  return count > 1 || (count === 0 && message.httpVersionMinor === 1);
-}
-
-function noHost(): OciError {
-  return new OciError("REQUEST_INVALID", "an HTTP/1.1 request has to have one Host header");
+/** What node:http lets pass: no Host or several (RFC 9112, 3.2), another version (2.5), and a coding of the body that nobody here undoes (6.1). */
+function headFault(message: IncomingMessage): OciError | undefined {
+  const { httpVersionMajor, httpVersionMinor, headers, headersDistinct } = message;
+  const hosts = headersDistinct.host?.length ?? 0;
+  if (hosts > 1 || (hosts === 0 && httpVersionMinor === 1)) {
+    return new OciError("REQUEST_INVALID", "an HTTP/1.1 request has to have one Host header");
+  }
+  if (httpVersionMajor !== 1) return new OciError("REQUEST_INVALID", "HTTP/1.1 is spoken here", { httpStatus: 505 });
+  const coding = headers["transfer-encoding"];
+  if (coding === undefined || /^chunked$/i.test(coding.trim())) return undefined;
+  return new OciError("REQUEST_INVALID", "the only transfer coding that is taken is chunked", { httpStatus: 501 });
 }
