@@ -8,6 +8,50 @@ const WINDOW_MAX_BYTES = 8 * 1024 * 1024;
  * ever grows, and the sender stops after each 256 KiB.
  */
 const ROUND_TRIP_MIN_MS = 25;
+/** A quarter of the first window: a sender has three quarters of its window left when it hears what was taken. */
+const UPDATE_MIN_BYTES = 64 * 1024;
+const WINDOW_UPDATE = 1;
+
+interface Frame {
+  readonly type: number;
+  readonly flag: number;
+  readonly streamID: number;
+  readonly length: number;
+}
+
+/** What this stands on of the library's muxer, which is no public part of it. */
+export interface Yamux {
+  getRTT?: () => number;
+  sendFrame?: (header: Frame, data?: unknown) => boolean;
+  closeStream?: (id: number) => void;
+}
+
+/**
+ * Yamux tells the sender after each frame what has been taken of it, a packet for a packet: of two that answer each other in short messages, half of all that they
+ * send. Here it is told when it is worth a packet, or with what else is to be said of the stream.
+ */
+export function spareUpdates(muxer: Yamux): void {
+  const send = muxer.sendFrame?.bind(muxer);
+  const close = muxer.closeStream?.bind(muxer);
+  if (send === undefined || close === undefined) return;
+  const untold = new Map<number, number>();
+  muxer.sendFrame = (header, data) => {
+    const { type, flag, streamID } = header;
+    if (type !== WINDOW_UPDATE) return send(header, data);
+    const length = header.length + (untold.get(streamID) ?? 0);
+    const tells = flag !== 0 || length >= UPDATE_MIN_BYTES;
+    if (!tells) {
+      untold.set(streamID, length);
+      return true;
+    }
+    untold.delete(streamID);
+    return send({ ...header, length });
+  };
+  muxer.closeStream = (id) => {
+    untold.delete(id);
+    close(id);
+  };
+}
 
 /** Yamux as it is, with windows that grow on short lines too, and writers that wait until what they gave has left. */
 export function createMuxer(): () => StreamMuxerFactory {
@@ -19,9 +63,10 @@ export function createMuxer(): () => StreamMuxerFactory {
     const factory: StreamMuxerFactory = create();
     const createStreamMuxer = factory.createStreamMuxer.bind(factory);
     factory.createStreamMuxer = (connection: MessageStream): StreamMuxer => {
-      const muxer: StreamMuxer & { getRTT?: () => number } = drainedWhenEmpty(connection, createStreamMuxer);
+      const muxer: StreamMuxer & Yamux = drainedWhenEmpty(connection, createStreamMuxer);
       const measured = muxer.getRTT?.bind(muxer);
       if (measured !== undefined) muxer.getRTT = () => Math.max(measured(), ROUND_TRIP_MIN_MS);
+      spareUpdates(muxer);
       return muxer;
     };
     return factory;

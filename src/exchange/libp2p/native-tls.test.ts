@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { connect as connectTcp, type Socket } from "node:net";
-import { Duplex } from "node:stream";
+import { Duplex, Writable } from "node:stream";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { promisify } from "node:util";
 import { generateKeyPair } from "@libp2p/crypto/keys";
@@ -21,7 +21,7 @@ import type { PeerId } from "../../core/peer.ts";
 import { Channel } from "./channel.ts";
 import { Loopback } from "./cluster.conformance.ts";
 import type { Host } from "./host.ts";
-import { nativeTls } from "./native-tls.ts";
+import { type DataSender, nativeTls, sendWhole } from "./native-tls.ts";
 
 const ECHO = "/roadstead/test/1.0.0";
 const NEGOTIATION = "\x13/multistream/1.0.0\n\x0b/tls/1.0.0\n";
@@ -246,4 +246,35 @@ test("connections that end in every way at every point leave the process alive a
   const { stdout } = await promisify(execFile)(process.execPath, [STORM, "150", "1"]);
   const counts = Object.values(JSON.parse(stdout) as Record<string, number>);
   expect(counts.reduce((sum, count) => sum + count)).toBe(150);
+});
+
+test("the parts of a short message are one write of the socket, and those of a long one are not put together", () => {
+  const writes: number[] = [];
+  const socket = new Writable({
+    write: (bytes: Uint8Array, _encoding, done) => {
+      writes.push(bytes.byteLength);
+      done();
+    },
+    writev: (parts, done) => {
+      writes.push(parts.reduce((sum, { chunk }) => sum + (chunk as Uint8Array).byteLength, 0));
+      done();
+    },
+  });
+  const connection: DataSender = {
+    sendData(data) {
+      let canSendMore = true;
+      for (const part of data) canSendMore = socket.write(part);
+      return { sentBytes: data.byteLength, canSendMore };
+    },
+  };
+  sendWhole(connection, socket);
+  const message = (...sizes: number[]) =>
+    Object.assign(
+      sizes.map((size) => new Uint8Array(size)),
+      { byteLength: sizes.reduce((sum, size) => sum + size, 0) },
+    );
+  expect(connection.sendData(message(12, 300))).toEqual({ sentBytes: 312, canSendMore: true });
+  expect(writes.splice(0)).toEqual([312]);
+  connection.sendData(message(12, 100_000));
+  expect(writes).toEqual([12, 100_000]);
 });

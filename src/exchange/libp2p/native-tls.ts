@@ -25,6 +25,8 @@ type Certificate = Awaited<ReturnType<typeof generateCertificate>>;
 
 /** ALPN of a peer that negotiates the muxer afterwards. */
 const NO_EARLY_MUXER = "libp2p";
+/** A little more than TLS puts into one record. */
+const WHOLE_BYTES_MAX = 32 * 1024;
 
 /**
  * libp2p's `/tls/1.0.0`, the same on the wire as `@libp2p/tls`, but the TCP socket itself is handed to TLS, where the library runs TLS over a
@@ -96,7 +98,9 @@ class NativeTls implements ConnectionEncrypter {
       if (raw === undefined) throw new Error("the peer showed no certificate, so nobody knows who it is");
       const remotePeer = await verifyPeerCertificate(raw, options?.remotePeer, connection.log);
       options?.signal?.throwIfAborted();
-      return { remotePeer, connection: toMessageStream(connection, socket), streamMuxer: this.#muxerOf(socket) };
+      const secured = toMessageStream(connection, socket);
+      sendWhole(secured as MessageStream & DataSender, socket);
+      return { remotePeer, connection: secured, streamMuxer: this.#muxerOf(socket) };
     } catch (error) {
       connection.abort(error instanceof Error ? error : new Error(String(error)));
       throw error;
@@ -142,6 +146,28 @@ function endThrough(connection: TcpConnection, socket: TLSSocket): void {
     if (socket.closed) return;
     socket.destroySoon();
     await once(socket, "close", options);
+  };
+}
+
+/** What a connection does with the parts of one message; no public part of it. */
+export interface DataSender {
+  sendData(data: Iterable<Uint8Array> & { readonly byteLength: number }): { readonly sentBytes: number; readonly canSendMore: boolean };
+}
+
+/**
+ * A frame of the muxer comes in parts, its head and its content, of which the library makes a record of TLS and a packet each: the peer wakes for both, and
+ * the second waits until the first has left. Short ones go out whole; for a long one that would be a copy of it.
+ */
+export function sendWhole(connection: DataSender, socket: Pick<Socket, "cork" | "uncork">): void {
+  const sendParts = connection.sendData.bind(connection);
+  connection.sendData = (data) => {
+    if (data.byteLength > WHOLE_BYTES_MAX) return sendParts(data);
+    socket.cork();
+    try {
+      return sendParts(data);
+    } finally {
+      socket.uncork();
+    }
   };
 }
 

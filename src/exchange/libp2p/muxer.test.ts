@@ -1,0 +1,49 @@
+import { expect, test } from "vitest";
+import { spareUpdates, type Yamux } from "./muxer.ts";
+
+const [DATA, UPDATE] = [0, 1];
+const [SYN, FIN] = [1, 4];
+
+function spared() {
+  const sent: string[] = [];
+  const muxer: Required<Yamux> = {
+    getRTT: () => 0,
+    sendFrame: ({ type, flag, streamID, length }) => {
+      sent.push(`${type} ${flag} ${streamID} ${length}`);
+      return false;
+    },
+    closeStream: (id) => sent.push(`closed ${id}`),
+  };
+  spareUpdates(muxer);
+  const send = (type: number, flag: number, streamID: number, length: number): boolean => muxer.sendFrame({ type, flag, streamID, length });
+  return { muxer, sent, send };
+}
+
+test("what was taken of short messages is told once it is a quarter of the window, of each stream for itself, and none of it is forgotten", () => {
+  const { sent, send } = spared();
+  expect(send(DATA, 0, 1, 10)).toBe(false);
+  for (let at = 0; at < 3; at += 1) expect(send(UPDATE, 0, 1, 20_000)).toBe(true);
+  send(UPDATE, 0, 2, 30_000);
+  expect(sent).toEqual(["0 0 1 10"]);
+  send(UPDATE, 0, 1, 20_000);
+  send(UPDATE, 0, 1, 7);
+  send(UPDATE, 0, 2, 200_000);
+  expect(sent.slice(1)).toEqual(["1 0 1 80000", "1 0 2 230000"]);
+});
+
+test("a stream that begins or ends says so at once, with what was not told, and one that has ended leaves nothing", () => {
+  const { muxer, sent, send } = spared();
+  send(UPDATE, SYN, 1, 0);
+  send(UPDATE, 0, 1, 500);
+  send(UPDATE, FIN, 1, 0);
+  send(UPDATE, 0, 1, 600);
+  muxer.closeStream(1);
+  send(UPDATE, FIN, 1, 0);
+  expect(sent).toEqual(["1 1 1 0", "1 4 1 500", "closed 1", "1 4 1 0"]);
+});
+
+test("a muxer that is made otherwise is left as it is", () => {
+  const muxer: Yamux = {};
+  spareUpdates(muxer);
+  expect(muxer).toEqual({});
+});
