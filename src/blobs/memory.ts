@@ -5,9 +5,10 @@ import type { ByteRange } from "../core/range.ts";
 import { abortable } from "./abortable.ts";
 import type { BlobFacts, BlobStore, CacheWriter, Expected, Pin } from "./blob-store.ts";
 import { CorruptBlobError } from "./corrupt-blob.ts";
+import { cutBody } from "./cut-body.ts";
 import { factsOf } from "./facts.ts";
 import { assertExpected, outOfOrder, unknownBlob, unknownUpload, wrongDigest, wrongSize } from "./refusals.ts";
-import type { UploadAppend, UploadBinding, UploadStatus, Uploads } from "./uploads.ts";
+import type { CutBody, UploadAppend, UploadBinding, UploadStatus, Uploads } from "./uploads.ts";
 
 /** The fake of `BlobStore`, with the doors that tests need. */
 export interface MemoryBlobStore extends BlobStore {
@@ -195,6 +196,7 @@ interface Session {
   busy: boolean;
   finished: boolean;
   digest: Digest | undefined;
+  cut: CutBody | undefined;
   usedMs: number;
 }
 
@@ -213,7 +215,7 @@ class MemoryUploads implements Uploads {
   async create(id: string, binding: UploadBinding): Promise<UploadStatus> {
     if (this.#sessions.has(id)) throw new Error(`the upload ${id} exists already: ids are 128 random bits and never used again`);
     const usedMs = this.#clock.monotonicMs();
-    const session: Session = { binding, bytes: [], offset: 0, busy: false, finished: false, digest: undefined, usedMs };
+    const session: Session = { binding, bytes: [], offset: 0, busy: false, finished: false, digest: undefined, cut: undefined, usedMs };
     this.#sessions.set(id, session);
     return statusOf(id, session);
   }
@@ -243,6 +245,9 @@ class MemoryUploads implements Uploads {
       const came = session.offset - start;
       if (chunk.sizeBytes !== undefined && came < chunk.sizeBytes) throw wrongSize(chunk.sizeBytes, came, session.offset);
       return statusOf(id, session);
+    } catch (error) {
+      if (session.offset > start) session.cut = cutBody(chunk, start) ?? session.cut;
+      throw error;
     } finally {
       this.#end(session);
     }
@@ -302,5 +307,5 @@ class MemoryUploads implements Uploads {
 }
 
 function statusOf(id: string, session: Session): UploadStatus {
-  return { ...session.binding, id, offset: session.offset, finished: session.finished, digest: session.digest };
+  return { ...session.binding, id, offset: session.offset, finished: session.finished, digest: session.digest, cut: session.cut };
 }

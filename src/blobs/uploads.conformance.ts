@@ -158,6 +158,27 @@ function brokenUploads(start: Start): void {
     });
   }
 
+  for (const sizeBytes of [1_000, 300_000]) {
+    test(`a last body of ${sizeBytes} bytes that is cut is told by what it was to be; one that says where it begins is the rest, and changes nothing`, async () => {
+      const { uploads } = await start();
+      const bytes = sampleBytes(sizeBytes, 9);
+      const digest = digestOf(bytes);
+      const broken = (from: number, to: number) => brokenBody(bytes.subarray(from, to), new Error("reset"));
+      await uploads.create("u1", BINDING);
+      await uploads.append("u1", {}, bodyOf(bytes.subarray(0, 10)), never);
+      await expect(uploads.append("u1", { last: true, sizeBytes: sizeBytes - 10 }, broken(10, 20), never)).rejects.toThrow("reset");
+      expect((await uploads.status("u1"))?.cut).toBeUndefined();
+      await expect(uploads.append("u1", { last: true, digest, sizeBytes: sizeBytes - 20 }, broken(20, 400), never)).rejects.toThrow(
+        "reset",
+      );
+      const cut = { digest, start: 20, sizeBytes: sizeBytes - 20 };
+      expect(await uploads.status("u1")).toMatchObject({ offset: 400, cut });
+      const rest = { last: true, digest, offset: 400, sizeBytes: sizeBytes - 400 };
+      await expect(uploads.append("u1", rest, broken(400, 500), never)).rejects.toThrow("reset");
+      expect(await uploads.status("u1")).toMatchObject({ offset: 500, cut });
+    });
+  }
+
   test("a digest that does not match ends the session and keeps nothing", async () => {
     const { store, uploads } = await start();
     for (const [id, sizeBytes, last] of [

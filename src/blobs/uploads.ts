@@ -38,6 +38,16 @@ export interface UploadAppend {
   readonly offset?: number;
   readonly sizeBytes?: number;
   readonly last?: boolean;
+  /** What the session is to be with the whole of this body: where the body is cut, `cut` tells of it. */
+  readonly digest?: Digest;
+}
+
+/** A body that was to end the session and broke off. Of one that came without an offset: the next one may be the same, sent again from its beginning. */
+export interface CutBody {
+  readonly digest: Digest;
+  /** Bytes that the session held when it began. */
+  readonly start: number;
+  readonly sizeBytes: number;
 }
 
 export interface UploadBinding {
@@ -55,4 +65,6 @@ export interface UploadStatus extends UploadBinding {
   readonly finished: boolean;
   /** Set once the session is complete. */
   readonly digest: Digest | undefined;
+  /** The last one, also after a restart. */
+  readonly cut?: CutBody | undefined;
 }

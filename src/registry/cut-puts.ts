@@ -1,3 +1,4 @@
+import type { CutBody } from "../blobs/uploads.ts";
 import type { Digest } from "../core/digest.ts";
 import { discard } from "../core/spent-bytes.ts";
 
@@ -10,47 +11,22 @@ export interface PutBody {
   readonly body: AsyncIterable<Uint8Array>;
 }
 
-interface CutPut {
-  readonly digest: Digest;
-  /** Bytes that the session held when it began. */
-  readonly start: number;
-  readonly sizeBytes: number;
-}
-
-const REMEMBERED_MAX = 10_000;
-
 /**
- * PUTs whose bodies were cut. The session keeps what came, so that a client may ask how far it got and send the rest; but many clients send the whole
- * request again, without Content-Range. Same digest, same length: then its first bytes are those that are held, and only what is behind them is new.
- * One that brings the rest is shorter. Kept in memory: after a restart of this node the digest tells that the bytes are doubled, and the client begins again.
+ * What is new in the body of a PUT after one that was cut. The session keeps what came, so that a client may ask how far it got and send the rest; but many
+ * clients send the whole request again, without Content-Range. Same digest, same length: then its first bytes are those that are held, and only what is behind
+ * them is new. One that brings the rest is shorter.
+ * @param session what it holds, and the PUT that was cut
  */
-export class CutPuts {
-  readonly #cut = new Map<string, CutPut>();
-
-  /** @param heldBytes what the session holds now. @returns what is new in the body */
-  newIn<T extends PutBody>(id: string, put: T, digest: Digest, heldBytes: number): T {
-    const cut = this.#find(id, put, digest);
-    if (cut === undefined) return put;
-    const skipped = heldBytes - cut.start;
-    return { ...put, offset: heldBytes, sizeBytes: cut.sizeBytes - skipped, body: behind(skipped, put.body) };
-  }
-
-  /** @param heldBytes what the session held before it */
-  remember(id: string, put: PutBody, digest: Digest, heldBytes: number): void {
-    if (put.offset !== undefined || put.sizeBytes === undefined || this.#find(id, put, digest) !== undefined) return;
-    const oldest = this.#cut.keys().next();
-    if (this.#cut.size >= REMEMBERED_MAX && oldest.done !== true) this.#cut.delete(oldest.value);
-    this.#cut.set(id, { digest, start: heldBytes, sizeBytes: put.sizeBytes });
-  }
-
-  forget(id: string): void {
-    this.#cut.delete(id);
-  }
-
-  #find(id: string, { offset, sizeBytes }: PutBody, digest: Digest): CutPut | undefined {
-    const cut = this.#cut.get(id);
-    return offset === undefined && sizeBytes === cut?.sizeBytes && digest === cut?.digest ? cut : undefined;
-  }
+export function newIn<T extends PutBody>(
+  put: T,
+  digest: Digest,
+  session: { readonly offset: number; readonly cut?: CutBody | undefined },
+): T {
+  const { offset: heldBytes, cut } = session;
+  if (cut === undefined || put.offset !== undefined || put.sizeBytes !== cut.sizeBytes || digest !== cut.digest) return put;
+  const skipped = heldBytes - cut.start;
+  if (skipped <= 0) return put; // nothing of it outlived a restart
+  return { ...put, offset: heldBytes, sizeBytes: cut.sizeBytes - skipped, body: behind(skipped, put.body) };
 }
 
 /** The same bytes without the first `count`. */

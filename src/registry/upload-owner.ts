@@ -1,10 +1,9 @@
 import type { UploadAppend, UploadStatus } from "../blobs/uploads.ts";
 import type { Digest, DigestAlgorithm } from "../core/digest.ts";
-import { OciError } from "../core/errors.ts";
 import type { RepositoryName } from "../core/reference.ts";
 import { discard } from "../core/spent-bytes.ts";
 import { type Context, untilAborted } from "./context.ts";
-import { CutPuts } from "./cut-puts.ts";
+import { newIn } from "./cut-puts.ts";
 import { assertWritable } from "./freshness.ts";
 import { assertSameDigest, commitUpload, type FinishedUpload } from "./push.ts";
 import type { Caller } from "./registry.ts";
@@ -35,7 +34,6 @@ export class UploadOwner {
   readonly #leases: UploadLeases;
   /** Sessions whose bytes are complete and checked, and whose commit is not answered yet. */
   readonly #finishing = new Map<string, Finishing>();
-  readonly #cutPuts = new CutPuts();
 
   constructor(context: Context) {
     this.#context = context;
@@ -85,7 +83,7 @@ export class UploadOwner {
     let sizeBytes = status.offset;
     if (known === undefined && !status.finished) {
       assertWritable(this.#context.consensus);
-      sizeBytes = await this.#appendLast(chunk, digest, status.offset, signal);
+      sizeBytes = await this.#appendLast(chunk, digest, status, signal);
     }
     const finishing: Finishing = { digest, work: undefined };
     finishing.work = this.#commit(caller, { repository: chunk.repository, id: chunk.local, digest, sizeBytes }, finishing);
@@ -94,18 +92,11 @@ export class UploadOwner {
   }
 
   /** @returns bytes held with it */
-  async #appendLast(chunk: OwnChunk, digest: Digest, heldBytes: number, signal: AbortSignal): Promise<number> {
-    const fresh = this.#cutPuts.newIn(chunk.local, chunk, digest, heldBytes);
+  async #appendLast(chunk: OwnChunk, digest: Digest, status: UploadStatus, signal: AbortSignal): Promise<number> {
+    const fresh = newIn(chunk, digest, status);
     const body = this.#leases.watch(chunk.repository, fresh.body);
-    try {
-      const { offset } = await this.#context.uploads.append(chunk.local, { ...partOf(fresh), last: true }, body, signal);
-      this.#cutPuts.forget(chunk.local);
-      return offset;
-    } catch (error) {
-      const isOutOfOrder = error instanceof OciError && error.code === "RANGE_INVALID"; // nothing of it was taken
-      if (!isOutOfOrder) this.#cutPuts.remember(chunk.local, chunk, digest, heldBytes);
-      throw error;
-    }
+    const { offset } = await this.#context.uploads.append(chunk.local, { ...partOf(fresh), last: true, digest }, body, signal);
+    return offset;
   }
 
   async #commit(caller: Caller, upload: FinishedUpload, finishing: Finishing): Promise<void> {
@@ -130,7 +121,6 @@ export class UploadOwner {
     const status = await this.#bound(caller, repository, local);
     if (status.digest !== undefined || !(await this.#context.uploads.cancel(local))) throw unknownUpload(local);
     this.#finishing.delete(local);
-    this.#cutPuts.forget(local);
   }
 }
 

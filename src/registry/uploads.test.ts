@@ -3,6 +3,7 @@ import { ANYONE, body, NEVER, TestCluster } from "../../test/registry/cluster.ts
 import { digestOf } from "../core/digest.ts";
 import { OciError } from "../core/errors.ts";
 import type { RepositoryName } from "../core/reference.ts";
+import { parseUploadId } from "./upload-id.ts";
 
 const REPOSITORY = "team/app" as RepositoryName;
 const OTHER = "team/other" as RepositoryName;
@@ -57,6 +58,17 @@ test("G4: a PUT that was cut and is sent again whole, through another node, goes
   await expect(a.registry.finishUpload(ANYONE, { ...put, body: cutAfter("defg") }, NEVER)).rejects.toThrow();
   expect(await held()).toBe(7);
   await c.registry.finishUpload(ANYONE, { ...put, body: body(Buffer.from("d"), Buffer.from("efghi")) }, NEVER);
+  expect(shared.catalog.link(REPOSITORY, digest)).toBeDefined();
+});
+
+test("G4: a PUT that was cut before its owner restarted is sent again whole: what the session remembers of it is enough", async () => {
+  const { nodes, shared } = await start({ nodes: 2 });
+  const [a, b] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
+  const { id } = await a.registry.startUpload(ANYONE, REPOSITORY, "sha256", NEVER);
+  const digest = digestOf(Buffer.from("abcdef"));
+  const cut = { last: true, digest, sizeBytes: 6 };
+  await expect(a.uploads.append(parseUploadId(id).local, cut, cutAfter("abc"), NEVER)).rejects.toThrow(); // by the process before
+  await b.registry.finishUpload(ANYONE, { repository: REPOSITORY, id, sizeBytes: 6, digest, body: body(Buffer.from("abcdef")) }, NEVER);
   expect(shared.catalog.link(REPOSITORY, digest)).toBeDefined();
 });
 

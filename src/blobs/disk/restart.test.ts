@@ -5,7 +5,7 @@ import { algorithmOf, digestFromHash, digestOf } from "../../core/digest.ts";
 import { PIECE_SIZE_BYTES, pieceCount } from "../../core/pieces.ts";
 import { expectedOf } from "../blob-store.conformance.ts";
 import { factsOf } from "../facts.ts";
-import { bodyOf, collect, sampleBytes } from "../sample-bytes.ts";
+import { bodyOf, brokenBody, collect, sampleBytes } from "../sample-bytes.ts";
 import { BINDING } from "../uploads.conformance.ts";
 import { HashPool } from "./hash-pool.ts";
 import { filesIn, flipBit, makeRoot, startNode } from "./test-node.ts";
@@ -34,6 +34,23 @@ test("an upload goes on after a restart from what was fsynced, with the same dig
     const third = await startNode(root, worker);
     expect(await third.uploads.finish(id, digestOf(bytes, algorithm), "c1", never)).toEqual(factsOf(bytes, algorithm));
   }
+});
+
+test("a last body that was cut before a restart is told after it, too", async () => {
+  const root = await testRoot();
+  const bytes = sampleBytes(200_000, 1);
+  const digest = digestOf(bytes);
+  const first = await startNode(root, worker);
+  await first.uploads.create("u1", BINDING);
+  const whole = { last: true, digest, sizeBytes: bytes.byteLength };
+  await expect(first.uploads.append("u1", whole, brokenBody(bytes.subarray(0, 120_000), new Error("reset")), never)).rejects.toThrow(
+    "reset",
+  );
+  const cut = { digest, start: 0, sizeBytes: bytes.byteLength };
+  const second = await startNode(root, worker);
+  expect(await second.uploads.status("u1")).toMatchObject({ offset: 120_000, cut });
+  await second.uploads.append("u1", {}, bodyOf(bytes.subarray(120_000, 130_000)), never);
+  expect(await (await startNode(root, worker)).uploads.status("u1")).toMatchObject({ offset: 130_000, cut });
 });
 
 test("a session that has no bytes yet survives, too", async () => {

@@ -1,6 +1,6 @@
 import { type Digest, type DigestAlgorithm, parseDigest } from "../../core/digest.ts";
 import { parseRepositoryName, type RepositoryName } from "../../core/reference.ts";
-import type { UploadBinding } from "../uploads.ts";
+import type { CutBody, UploadBinding } from "../uploads.ts";
 import type { FileSystem, OpenFile } from "./file-system.ts";
 
 /**
@@ -11,6 +11,7 @@ export interface JournalState {
   readonly binding: UploadBinding;
   readonly offset: number;
   readonly digest: Digest | undefined;
+  readonly cut?: CutBody | undefined;
   /** Where the next line goes: behind the last whole one. */
   readonly length: number;
 }
@@ -18,6 +19,7 @@ export interface JournalState {
 interface Line {
   readonly offset: number;
   readonly digest?: Digest;
+  readonly cut?: CutBody | undefined;
 }
 
 /** Not yet durable: nothing was promised of the session but its name. The first line that follows makes both durable. */
@@ -52,14 +54,16 @@ export async function readJournal(fs: FileSystem, path: string): Promise<Journal
   let length = Buffer.byteLength(`${lines[0]}\n`);
   let offset = 0;
   let digest: Digest | undefined;
+  let cut: CutBody | undefined;
   for (const line of lines.slice(1)) {
     const fields = fieldsOf(line);
     if (typeof fields?.offset !== "number") break;
     offset = fields.offset;
     if (typeof fields.digest === "string") digest = parseDigest(fields.digest);
+    cut = cutOf(fields.cut) ?? cut;
     length += Buffer.byteLength(`${line}\n`);
   }
-  return { binding, offset, digest, length };
+  return { binding, offset, digest, cut, length };
 }
 
 async function withFile<T>(fs: FileSystem, path: string, flags: "r" | "r+" | "wx", use: (file: OpenFile) => Promise<T>): Promise<T> {
@@ -78,6 +82,13 @@ function fieldsOf(line: string | undefined): Record<string, unknown> | undefined
   } catch {
     return undefined;
   }
+}
+
+function cutOf(value: unknown): CutBody | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const { digest: text, start, sizeBytes } = value as Record<string, unknown>;
+  const digest = typeof text === "string" ? parseDigest(text) : undefined;
+  return digest === undefined || typeof start !== "number" || typeof sizeBytes !== "number" ? undefined : { digest, start, sizeBytes };
 }
 
 function bindingOf(fields: Record<string, unknown> | undefined): UploadBinding | undefined {

@@ -1,9 +1,10 @@
 import { algorithmOf, type Digest } from "../../core/digest.ts";
 import { abortable } from "../abortable.ts";
 import type { BlobFacts } from "../blob-store.ts";
+import { cutBody } from "../cut-body.ts";
 import { factsOf } from "../facts.ts";
 import { outOfOrder, wrongDigest, wrongSize } from "../refusals.ts";
-import type { UploadAppend, UploadBinding, UploadStatus } from "../uploads.ts";
+import type { CutBody, UploadAppend, UploadBinding, UploadStatus } from "../uploads.ts";
 import type { DiskBlobStore } from "./blob-store.ts";
 import { type Fed, feedBody } from "./feed.ts";
 import type { OpenFile } from "./file-system.ts";
@@ -37,6 +38,7 @@ export class UploadSession {
   /** Its bytes are pinned, by a hard link to the same file: no more may be written to it. */
   #finished: boolean;
   #facts: BlobFacts | undefined;
+  #cut: CutBody | undefined;
   #job: HashJob | undefined;
   /** A whole small body that waits for `finish`. */
   #small: Uint8Array | undefined;
@@ -49,6 +51,7 @@ export class UploadSession {
     this.offset = state.offset;
     this.#durable = state.offset;
     this.digest = state.digest;
+    this.#cut = state.cut;
     this.#journalLength = state.length;
     this.#hasDurableName = found !== undefined;
     this.#hasData = found !== undefined;
@@ -57,7 +60,7 @@ export class UploadSession {
   }
 
   status(): UploadStatus {
-    return { ...this.binding, id: this.id, offset: this.offset, finished: this.#finished, digest: this.digest };
+    return { ...this.binding, id: this.id, offset: this.offset, finished: this.#finished, digest: this.digest, cut: this.#cut };
   }
 
   async append(chunk: UploadAppend, source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<UploadStatus> {
@@ -108,6 +111,7 @@ export class UploadSession {
       const job = await this.#jobAt(file, start, signal);
       const fed = await feedBody(this.#store, job, file, source, limit, signal);
       const isWhole = fed.failure === undefined && job.failure === undefined && (chunk.sizeBytes ?? fed.came) === fed.came;
+      if (!isWhole) this.#cut = cutBody(chunk, start) ?? this.#cut;
       await this.#keep(file, job, fed.syncFailure, isWhole && chunk.last === true);
       this.#raise(chunk, fed, job);
     } finally {
@@ -163,12 +167,12 @@ export class UploadSession {
   async #makeDurable(file: OpenFile): Promise<void> {
     if (this.offset === this.#durable) return;
     await file.datasync();
-    await this.#note({ offset: this.offset });
+    await this.#note({ offset: this.offset, cut: this.#cut });
     this.#durable = this.offset;
   }
 
   /** A line of the journal, with the names of both files, durable on return: the fsyncs run side by side. */
-  async #note(line: { readonly offset: number; readonly digest?: Digest }): Promise<void> {
+  async #note(line: { readonly offset: number; readonly digest?: Digest; readonly cut?: CutBody | undefined }): Promise<void> {
     const { fs, folders, layout } = this.#store;
     const named = this.#hasDurableName ? undefined : folders.sync(layout.uploads);
     const [written, synced] = await Promise.allSettled([writeLine(fs, this.paths.journal, this.#journalLength, line), named]);
