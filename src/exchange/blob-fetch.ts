@@ -1,4 +1,5 @@
 import type { Clock } from "../core/clock.ts";
+import { algorithmOf } from "../core/digest.ts";
 import type { Log } from "../core/log.ts";
 import type { PeerId } from "../core/peer.ts";
 import { PIECE_SIZE_BYTES, type PieceHash, pieceCount, pieceRoot } from "../core/pieces.ts";
@@ -116,11 +117,13 @@ export class BlobFetch {
         this.#reached(piece);
         if (begun) this.#claimAhead(claims, index, last);
         const bytes = await untilAborted(piece.bytes, signal);
-        if (!begun) this.#claimAhead(claims, index, last); // the first piece has the line to itself: the client waits for its first byte
-        begun = true;
         const stored = whole ? this.#store(index, bytes) : undefined;
         const offset = index * PIECE_SIZE_BYTES;
-        yield* chunksOf(bytes, Math.max(0, range.start - offset), Math.min(bytes.byteLength, range.end - offset), signal);
+        for (const chunk of chunksOf(bytes, Math.max(0, range.start - offset), Math.min(bytes.byteLength, range.end - offset), signal)) {
+          yield chunk;
+          if (!begun) this.#claimAhead(claims, index, last); // the first piece has the line to itself: the client waits for its first byte
+          begun = true;
+        }
         await stored;
         if (passed !== undefined) this.#release(claims, passed, true);
         passed = index;
@@ -207,7 +210,9 @@ export class BlobFetch {
   async #verify(peer: PeerId, reply: PieceReply, index: number, sizeBytes: number): Promise<boolean> {
     if (reply.pieces !== undefined && this.#list === undefined && this.#isTrue(reply.pieces)) this.#list = reply.pieces;
     const good =
-      reply.sizeBytes === this.#wanted.sizeBytes && reply.bytes.byteLength === sizeBytes && (await this.#isGood(index, reply.bytes));
+      reply.sizeBytes === this.#wanted.sizeBytes &&
+      reply.bytes.byteLength === sizeBytes &&
+      (await this.#isGood(index, reply.bytes, reply.hash));
     if (good) return true;
     this.#bad.add(peer);
     this.#settings.onBadCopy(peer, this.#wanted);
@@ -218,9 +223,12 @@ export class BlobFetch {
     return pieces.length === this.count && pieceRoot(pieces) === this.#wanted.root;
   }
 
-  async #isGood(index: number, bytes: Uint8Array): Promise<boolean> {
-    if (this.count === 1) return (await digestAside(bytes, this.#wanted.digest)) === this.#wanted.digest;
-    return this.#list !== undefined && (await hashPieceAside(bytes)) === this.#list[index];
+  /** @param known SHA-256 of the bytes, where it was made as they came */
+  async #isGood(index: number, bytes: Uint8Array, known?: PieceHash): Promise<boolean> {
+    const { digest } = this.#wanted;
+    if (this.count > 1) return this.#list !== undefined && (known ?? (await hashPieceAside(bytes))) === this.#list[index];
+    const isKnown = known !== undefined && algorithmOf(digest) === "sha256";
+    return (isKnown ? `sha256:${known}` : await digestAside(bytes, digest)) === digest;
   }
 
   async #openCache(): Promise<CacheWriter | undefined> {

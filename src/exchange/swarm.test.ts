@@ -223,6 +223,7 @@ test("read-ahead is limited over all readers, and none waits for another's share
   expect(link.asks).toHaveLength(1); // the first piece has the line to itself
   await link.asks[0]!.answer();
   await begun;
+  await first.next(); // and the first chunk is on its way before more is asked for
   expect(link.asks).toHaveLength(1 + 2);
   const controller = new AbortController(); // a reader of another blob: nothing is shared but the limit
   const other = collect(one.fetch({ ...wanted, sizeBytes: wanted.sizeBytes - 1 }, { start: 0, end: 9 }, controller.signal));
@@ -237,6 +238,7 @@ test("read-ahead is limited over all readers, and none waits for another's share
   const asked = link.asks.length;
   await link.asks.at(-1)!.answer();
   await next;
+  await again.next();
   expect(link.asks.length - asked).toBe(2); // the shares came back
   await again.return?.(undefined);
 });
@@ -262,6 +264,7 @@ test("requests that nobody waits for any more are given up", async () => {
   await settle();
   await link.asks[0]!.answer();
   await first;
+  await reader.next();
   expect(link.asks).toHaveLength(3);
   controller.abort();
   await expect(reader.next()).rejects.toMatchObject({ name: "AbortError" });

@@ -1,7 +1,9 @@
+import { createHash } from "node:crypto";
 import type { Stream } from "@libp2p/interface";
 import type { Clock } from "../../core/clock.ts";
 import { isAbortError } from "../../core/errors.ts";
 import type { PeerId } from "../../core/peer.ts";
+import type { PieceHash } from "../../core/pieces.ts";
 import type { LocalBlobs, Wanted } from "../exchange.ts";
 import type { PeerLink, PieceReply, PieceRequest } from "../link.ts";
 import type { PeerTable } from "../peer-table.ts";
@@ -134,10 +136,12 @@ export class BlobClient implements PeerLink {
       if (sizeBytes > range.end - range.start) throw new Error("the peer sends more than was asked for");
       onProgress(0);
       const bytes = memory(sizeBytes);
-      await channel.readInto(bytes, onProgress);
+      const hash = createHash("sha256");
+      const endWatch = channel.watchReceived(onProgress);
+      await channel.readInto(bytes, (block) => hash.update(block)).finally(endWatch); // while it is in the processor's cache
       const pieces = answer.list === undefined ? undefined : unpackList(bytesOf(answer, "list"));
       this.#keep(peer, channel);
-      return { sizeBytes: count(answer, "sizeBytes"), pieces, bytes };
+      return { sizeBytes: count(answer, "sizeBytes"), pieces, bytes, hash: hash.digest("hex") as PieceHash };
     } catch (error) {
       if (!this.#isKept(peer, channel)) channel.abort(error instanceof Error ? error : new Error(String(error)));
       throw error;

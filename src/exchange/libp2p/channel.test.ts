@@ -80,3 +80,32 @@ test("G6: writers on several streams of one connection that reuse their buffers,
   };
   expect(await Promise.all([wrong(), wrong(), wrong(), wrong()])).toEqual([[], [], [], []]);
 });
+
+test("who reads into a buffer is told of bytes that came though no block is full, and is given the blocks in order", async () => {
+  loopback = new Loopback();
+  const [asking, answering] = [await loopback.host(), await loopback.host()];
+  const PROTOCOL = "/roadstead/test/1.0.0";
+  const bytes = Buffer.from(CHUNK).map((_, index) => index % 251);
+  const goOn = Promise.withResolvers<void>();
+  await answering.handle(PROTOCOL, async (stream) => {
+    const channel = new Channel(stream);
+    await channel.write(bytes.subarray(0, 1000));
+    await goOn.promise;
+    await channel.write(bytes.subarray(1000));
+    await channel.end(systemClock);
+  });
+  const channel = new Channel(await asking.dial(answering.self, PROTOCOL, never));
+  const came = Promise.withResolvers<number>();
+  const endWatch = channel.watchReceived((sizeBytes) => came.resolve(sizeBytes));
+  const into = Buffer.alloc(bytes.byteLength);
+  const blocks: Uint8Array[] = [];
+  const reading = channel.readInto(into, (block) => void blocks.push(block));
+  expect(await came.promise).toBe(1000);
+  expect(blocks).toEqual([]);
+  goOn.resolve();
+  await reading;
+  endWatch();
+  expect(into.equals(bytes)).toBe(true);
+  expect(Buffer.concat(blocks).equals(bytes)).toBe(true);
+  await channel.end(systemClock);
+});

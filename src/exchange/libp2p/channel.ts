@@ -35,6 +35,9 @@ export class Channel {
   #closed = false;
   #error: Error | undefined;
   #wakeReader: (() => void) | undefined;
+  /** The reader is woken once so much is there: for each record of 16 KiB it would cost more than the copy of its bytes. */
+  #wantedBytes = 1;
+  #onReceived: ((sizeBytes: number) => void) | undefined;
   #whenClosed: (() => void) | undefined;
   readonly #wakeWriters = new Set<() => void>();
 
@@ -77,12 +80,15 @@ export class Channel {
     return (await this.#arrived()) ? this.#shift() : undefined;
   }
 
-  /** Whether something is there to be read, once it is; false once the other end has closed its side. */
-  async #arrived(): Promise<boolean> {
+  /** Whether something is there to be read, once `wantedBytes` are, or all that will ever come; false once the other end has closed its side. */
+  async #arrived(wantedBytes = 1): Promise<boolean> {
     for (;;) {
-      if (this.#queue.length > 0) return true;
+      if (this.#queuedBytes >= wantedBytes) return true;
+      const isLast = this.#error !== undefined || this.#ended;
+      if (isLast && this.#queue.length > 0) return true;
       if (this.#error !== undefined) throw this.#error;
-      if (this.#ended) return false;
+      if (isLast) return false;
+      this.#wantedBytes = wantedBytes;
       await new Promise<void>((resolve) => {
         this.#wakeReader = resolve;
       });
@@ -97,9 +103,9 @@ export class Channel {
     return chunk;
   }
 
-  /** Copies what has come, at least one byte, and frees its memory at once. @returns the count; 0 where the other end has closed its side */
+  /** Copies what has come, a block at least where the stream does not end, and frees its memory at once. @returns the count; 0 where the other end has closed its side */
   async #readSome(target: Uint8Array): Promise<number> {
-    if (!(await this.#arrived())) return 0;
+    if (!(await this.#arrived(Math.min(target.byteLength, BLOCK_SIZE_BYTES)))) return 0;
     let filled = 0;
     while (filled < target.byteLength) {
       const chunk = this.#shift();
@@ -112,14 +118,26 @@ export class Channel {
     return filled;
   }
 
-  /** Fills `target`. @throws ChannelEnded where the other end closes before */
-  async readInto(target: Uint8Array, onProgress?: (sizeBytes: number) => void): Promise<void> {
+  /**
+   * Fills `target`.
+   * @param onBlock called with each part of it that is filled, in order
+   * @throws ChannelEnded where the other end closes before
+   */
+  async readInto(target: Uint8Array, onBlock?: (block: Uint8Array) => void): Promise<void> {
     for (let filled = 0; filled < target.byteLength; ) {
       const count = await this.#readSome(filled === 0 ? target : target.subarray(filled));
       if (count === 0) throw new ChannelEnded(`the peer closed after ${filled} of ${target.byteLength} bytes`);
+      onBlock?.(target.subarray(filled, filled + count));
       filled += count;
-      onProgress?.(count);
     }
+  }
+
+  /** Has `run` called with the number of bytes each time some come, read or not; the answer ends that. */
+  watchReceived(run: (sizeBytes: number) => void): () => void {
+    this.#onReceived = run;
+    return () => {
+      this.#onReceived = undefined;
+    };
   }
 
   /**
@@ -267,13 +285,16 @@ export class Channel {
 
   readonly #onMessage = (event: StreamMessageEvent): void => {
     const parts = event.data instanceof Uint8Array ? [event.data] : event.data;
+    let cameBytes = 0;
     for (const part of parts) {
       this.#queue.push(part);
-      this.#queuedBytes += part.byteLength;
-      this.receivedBytes += part.byteLength;
+      cameBytes += part.byteLength;
     }
+    this.#queuedBytes += cameBytes;
+    this.receivedBytes += cameBytes;
+    this.#onReceived?.(cameBytes);
     this.#pauseIfFull();
-    this.#wakeReader?.();
+    if (this.#queuedBytes >= this.#wantedBytes) this.#wakeReader?.();
   };
 
   readonly #onEnd = (): void => {
