@@ -23,6 +23,7 @@ const tell = (told: Told): void => {
 let peers: readonly Peer[] = [];
 let driver: Driver | undefined;
 let streaming = false;
+let installedIndex = 0;
 const identity = await loadIdentity(folder);
 const host = await startHost({
   privateKey: identity.privateKey,
@@ -59,6 +60,9 @@ async function open(raftId: number, founding: boolean): Promise<void> {
       process.stderr.write(`${error.message}\n`);
       process.exit(1);
     },
+  });
+  driver.onInstalled((index) => {
+    installedIndex = index;
   });
 }
 
@@ -142,7 +146,7 @@ async function obey(request: Request): Promise<Answer> {
     }
     case "status": {
       const { role, voters, learners, appliedIndex, leader } = opened().status();
-      return { status: { leads: role === "leader", voters, learners, appliedIndex, leader } };
+      return { status: { leads: role === "leader", voters, learners, appliedIndex, leader, installedIndex } };
     }
     case "load":
       return load(request.callers, request.warmUpMs, request.measuredMs);

@@ -32,6 +32,8 @@ export interface MemberStatus {
   readonly voters: readonly RaftId[];
   readonly learners: readonly RaftId[];
   readonly appliedIndex: number;
+  /** Of the newest snapshot that it has installed since it was opened; 0 without one. */
+  readonly installedIndex: number;
 }
 
 export interface Answer extends Partial<Summary> {

@@ -95,12 +95,18 @@ async function measure(folder: string, megabytes: number): Promise<Row[]> {
     delays.reset();
     const begun = performance.now();
     let done = false;
+    let installedIndex = 0;
     const look = async (): Promise<void> => {
       const [there, here] = [await follower.status(), await leader.status()];
-      done = there.appliedIndex > count && there.appliedIndex + 10 > here.appliedIndex;
+      installedIndex = there.installedIndex;
+      done = there.appliedIndex + 10 > here.appliedIndex;
     };
     const ended = (): boolean => done;
     const [proposals, answers] = await Promise.all([timesOf(propose, ended, 0), timesOf(look, ended, PAUSE_MS)]);
+    if (installedIndex === 0)
+      throw new Error(
+        `the follower took ${megabytes} MB from the log, and no snapshot was sent: give more --megabytes than the log keeps (64)`,
+      );
     rows.push(
       row(
         `a proposal at the leader while it sends a snapshot, ${Math.round(performance.now() - begun)} ms in all`,
