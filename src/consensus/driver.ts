@@ -150,11 +150,9 @@ export class Driver implements Consensus, Membership {
   }
 
   status(): ConsensusStatus {
-    const node = this.#node.status();
-    const { cutOff } = this.#contact;
     const { store, transport } = this.#options;
     const own = { conf: this.#conf, elections: this.#elections, progress: this.progress(), catalog: this.catalog };
-    return statusOf({ node, store, transport, cutOff, ...own });
+    return statusOf({ node: this.#node.status(), store, transport, cutOff: this.#contact.cutOff, ...own });
   }
 
   onApplied(listener: (applied: Applied) => void): () => void {
@@ -164,6 +162,9 @@ export class Driver implements Consensus, Membership {
   onSynced(listener: (index: number) => void): () => void {
     return this.#options.store.onSynced(listener);
   }
+
+  /** Puts on stable storage what has applied here; whoever waits for that is told by `onSynced`. */
+  sync = (): Promise<void> => this.#options.store.sync();
 
   /** Each entry that applies here, with the seal as of it. */
   onSeal(listener: (index: number, seal: Uint8Array) => void): () => void {

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -116,6 +116,14 @@ test("a node that makes a cluster takes a push, and has it after a restart", asy
   expect(again.peerId).toBe(first.peerId);
   await expectPull(again, "hello/world", "v1", layer);
   expect((await status(again)).warnings).toEqual([expect.stringContaining("one copy only")]);
+});
+
+test("what was pushed right before a node stops is settled by the time it has: no pin waits for its deadline", async () => {
+  const node = await start("alone", BOOTSTRAP);
+  await push(node, "team/app", "v1", randomBytes(1_000));
+  await stop(node);
+  expect(await readdir(join(folder, "alone", "pending"))).toEqual([]);
+  expect((await readdir(join(folder, "alone", "blobs", "sha256"))).length).toBeGreaterThan(0);
 });
 
 test("--bootstrap on a folder that is in a cluster goes on with it", async () => {

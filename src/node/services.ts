@@ -148,6 +148,8 @@ async function openStorage(base: Foundation, self: { peerId: MemberFacts["peerId
   const upkeepLog = base.log.child({ part: "upkeep" });
   const settling = startSettling({ consensus, blobs, self: self.raftId, clock, log: upkeepLog });
   stack.defer(async () => {
+    // What was pushed a moment ago waits for that alone; after a restart nobody would hear its outcome again.
+    await consensus.sync().catch(() => undefined); // where nothing can be written any more, the pins stand
     settling.stop();
     await settling.idle();
   });
