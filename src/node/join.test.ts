@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { MemoryConsensus } from "../consensus/memory.ts";
 import type { PeerId } from "../core/peer.ts";
 import { factsOf, SECRET_HASH } from "../metadata/scenario.ts";
-import { admit, memberOf } from "./join.ts";
+import { admit, checkJoinAddress, memberOf } from "./join.ts";
 
 const PEER = "12D3KooWJZ7R7D3t1UQPtBvM8dvCMxkrtEMDNTnnAW4dwAmSYgkN" as PeerId;
 const FACTS = { name: "b", zone: "", capacity: 1, addresses: ["/ip4/127.0.0.1/tcp/5100"], http: "127.0.0.1:5000", versionMax: 1 };
@@ -29,6 +29,15 @@ test("what would not do as a member's facts goes into no catalog", () => {
     { versionMax: 1.5 },
   ];
   for (const fact of wrong) expect(() => memberOf({ ...FACTS, ...fact }, PEER), JSON.stringify(fact)).toThrow("is not as it is to be");
+});
+
+test("an address at which nobody could ever be dialled is refused at once, in a line that says what one looks like", () => {
+  for (const good of ["10.0.0.1:5100", "[::1]:5100", "node-1:5100", "/dns4/node-1/tcp/5100", `/ip4/10.0.0.1/tcp/5100/p2p/${PEER}`]) {
+    expect(() => checkJoinAddress(good), good).not.toThrow();
+  }
+  for (const bad of ["", "bogus", "[::1]", "http://x:1", "10.0.0.1:0", "10.0.0.1:70000", "/ip4/10.0.0.1/udp/5100", "/ip4/10.0.0.1"]) {
+    expect(() => checkJoinAddress(bad), bad).toThrow(/^--join[^\n]* such as [^\n]*\/ip4\/192\.0\.2\.1\/tcp\/5100$/);
+  }
 });
 
 async function cluster() {

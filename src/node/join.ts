@@ -7,6 +7,7 @@ import type { Log } from "../core/log.ts";
 import type { PeerId } from "../core/peer.ts";
 import type { Random } from "../core/random.ts";
 import { type JoinToken, parseToken } from "../exchange/join-token.ts";
+import { toMultiaddr } from "../exchange/libp2p/addresses.ts";
 import type { Host } from "../exchange/libp2p/host.ts";
 import {
   type JoinAnswer,
@@ -16,7 +17,6 @@ import {
   type RefusalReason,
   requestJoin,
   serveJoin,
-  WrongCluster,
 } from "../exchange/libp2p/join.ts";
 import { signMembership } from "../exchange/membership-certificate.ts";
 import { tokenRefusal } from "../metadata/apply-token.ts";
@@ -63,6 +63,19 @@ export function readToken(text: string): JoinToken {
   }
 }
 
+/** @throws NodeError where nobody could ever be dialled there: that is not to be tried for a minute */
+export function checkJoinAddress(address: string): void {
+  let dialled: string;
+  try {
+    dialled = toMultiaddr(address);
+  } catch (error) {
+    throw new NodeError(`--join: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  if (!/^\/(?:ip4|ip6|dns|dns4|dns6)\/[^/]+\/tcp\/[1-9]\d*(?:\/|$)/.test(dialled)) {
+    throw new NodeError(`--join ${address}: members listen for TCP at a port above 0, such as 192.0.2.1:5100 or /ip4/192.0.2.1/tcp/5100`);
+  }
+}
+
 async function askUntilAnswered(plan: JoinPlan, token: JoinToken, signal: AbortSignal): Promise<JoinAnswer> {
   const { address, clock, facts, host, log, random } = plan;
   const untilMs = clock.monotonicMs() + PATIENCE_MS;
@@ -73,7 +86,7 @@ async function askUntilAnswered(plan: JoinPlan, token: JoinToken, signal: AbortS
     } catch (error) {
       signal.throwIfAborted();
       if (!isWorthAnotherTry(error) || clock.monotonicMs() + RETRY_MS > untilMs) throw refusalOf(error, address);
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = reasonOf(error);
       if (reason !== told)
         log.warn({ address, reason }, "the cluster could not take this node in yet: it is tried again, for a minute at most");
       told = reason;
@@ -89,10 +102,16 @@ function isWorthAnotherTry(error: unknown): boolean {
 
 function refusalOf(error: unknown, address: string): NodeError {
   if (error instanceof OciError && error.code === "UNAVAILABLE") {
-    return new NodeError(`--join ${address}: ${error.message}. Is a member of the cluster running there, and has the cluster a quorum?`);
+    return new NodeError(`--join ${address}: ${reasonOf(error)}. Is a member of the cluster running there, and has the cluster a quorum?`);
   }
-  const known = error instanceof JoinRefused || error instanceof WrongCluster || error instanceof OciError;
-  return new NodeError(`--join ${address}: ${known || error instanceof Error ? error.message : String(error)}`);
+  return new NodeError(`--join ${address}: ${reasonOf(error)}`);
+}
+
+/** With the system's code (ECONNREFUSED, ENOTFOUND), which libp2p tells in a text of many lines alone. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = /\bE[A-Z]{4,}\b/.exec(String(error.cause))?.[0];
+  return code === undefined ? error.message : `${error.message} (${code})`;
 }
 
 export interface Admission {

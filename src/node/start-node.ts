@@ -18,7 +18,7 @@ import { type ClusterKeys, type ClusterState, readClusterKeys, readClusterState,
 import { makeDataFolder } from "./data-folder.ts";
 import { lockDataFolder } from "./data-lock.ts";
 import { openFront, refuseOpenDoor } from "./front.ts";
-import { joinCluster, readToken } from "./join.ts";
+import { checkJoinAddress, joinCluster, readToken } from "./join.ts";
 import { NodeError } from "./node-error.ts";
 import { rememberPeers } from "./peer-memory.ts";
 import { Roster } from "./roster.ts";
@@ -167,7 +167,11 @@ async function openFolder({ data, stack, options }: Ground): Promise<ClusterStat
       `--join ${entry.join} needs --token TOKEN for an empty data folder: make one with "roadstead token create" on a member`,
     );
   }
-  if (isNew && !entry.bootstrap) readToken(entry.token ?? ""); // before anything is opened or written
+  if (isNew && !entry.bootstrap) {
+    // before anything is opened or written
+    readToken(entry.token ?? "");
+    checkJoinAddress(entry.join ?? "");
+  }
   await makeDataFolder(data);
   const lock = await lockDataFolder(data);
   stack.defer(() => lock.release());

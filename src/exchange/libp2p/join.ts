@@ -54,7 +54,7 @@ export class JoinRefused extends Error {
 }
 
 /** Whoever answered is not the cluster that made the token: the secret was not told to it. */
-export class WrongCluster extends Error {
+class WrongCluster extends Error {
   override readonly name = "WrongCluster";
 }
 
