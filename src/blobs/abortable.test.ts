@@ -44,3 +44,46 @@ test("an abort leaves a source whose read never ends", async () => {
   await expect(reading).rejects.toMatchObject({ name: "AbortError" });
   expect(returned).toBe(true);
 });
+
+test("an abort between two reads fails the next one, and leaves the source", async () => {
+  const controller = new AbortController();
+  let left = false;
+  const source = async function* (): AsyncGenerator<Uint8Array> {
+    try {
+      for (;;) yield new Uint8Array(1);
+    } finally {
+      left = true;
+    }
+  };
+  const reads = abortable(source(), controller.signal);
+  await reads.next();
+  controller.abort(new DOMException("gone", "AbortError"));
+  await expect(reads.next()).rejects.toMatchObject({ name: "AbortError" });
+  expect(left).toBe(true);
+  expect(await reads.next()).toEqual({ done: true, value: undefined });
+});
+
+test("a source that throws or ends is not left once more", async () => {
+  let returned = 0;
+  const ending = (next: () => Promise<IteratorResult<Uint8Array>>): AsyncIterable<Uint8Array> => ({
+    [Symbol.asyncIterator]: () => ({
+      next,
+      return: async () => {
+        returned += 1;
+        return { done: true, value: undefined };
+      },
+    }),
+  });
+  const { signal } = new AbortController();
+  const thrown = abortable(
+    ending(() => Promise.reject(new Error("broken"))),
+    signal,
+  );
+  await expect(thrown.next()).rejects.toThrow("broken");
+  await thrown.return?.();
+  for await (const _ of abortable(
+    ending(async () => ({ done: true, value: undefined })),
+    signal,
+  ));
+  expect(returned).toBe(0);
+});

@@ -28,9 +28,18 @@ export const NO_BODY: AsyncIterable<Uint8Array> = {
 };
 
 /** Calls `count` for each chunk that passes. One chunk in, one chunk out: reuse of buffers is not disturbed. */
-export async function* counted(source: AsyncIterable<Uint8Array>, count: (bytes: number) => void): AsyncIterable<Uint8Array> {
-  for await (const chunk of source) {
-    count(chunk.byteLength);
-    yield chunk;
-  }
+export function counted(source: AsyncIterable<Uint8Array>, count: (bytes: number) => void): AsyncIterable<Uint8Array> {
+  const passed = (step: IteratorResult<Uint8Array>): IteratorResult<Uint8Array> => {
+    if (step.done !== true) count(step.value.byteLength);
+    return step;
+  };
+  return {
+    [Symbol.asyncIterator]() {
+      const iterator = source[Symbol.asyncIterator]();
+      return {
+        next: () => iterator.next().then(passed),
+        return: async () => (await iterator.return?.()) ?? { done: true, value: undefined },
+      };
+    },
+  };
 }

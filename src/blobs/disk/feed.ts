@@ -49,7 +49,8 @@ export async function feedBody(
       came += chunk.byteLength;
       const claimed = door.reserve.claim(chunk.byteLength);
       if (claimed !== undefined) await claimed;
-      await feeder.take(chunk.byteLength <= room ? chunk : chunk.subarray(0, room));
+      const taken = feeder.take(chunk.byteLength <= room ? chunk : chunk.subarray(0, room));
+      if (taken !== undefined) await taken;
       early.reached(job.done);
       if (came > limit || job.failure !== undefined || early.failure !== undefined) break;
     }
@@ -83,13 +84,16 @@ class Feeder {
     this.#clock = clock;
   }
 
-  async take(chunk: Uint8Array): Promise<void> {
+  /** Undefined where the chunk was taken without waiting for a turn, as most are. */
+  take(chunk: Uint8Array): Promise<void> | undefined {
     const owned = takeOver(chunk);
-    if (owned !== undefined) {
-      if (!this.#holdsTurn) await this.#begin();
-      this.#add(owned);
-      return;
-    }
+    if (owned === undefined) return this.#takeCopy(chunk);
+    if (!this.#holdsTurn) return this.#begin().then(() => this.#add(owned));
+    this.#add(owned);
+    return undefined;
+  }
+
+  async #takeCopy(chunk: Uint8Array): Promise<void> {
     for (let taken = 0; taken < chunk.byteLength; ) {
       if (!this.#holdsTurn) await this.#begin();
       const part = this.#copy(chunk.subarray(taken, taken + BATCH_SIZE_BYTES - this.#sizeBytes));
