@@ -87,7 +87,7 @@ const MEAN_GAP: Readonly<Record<FaultKind, number>> = {
   confChange: 3,
   transfer: 4,
   linkBreak: 3,
-  hunt: 14,
+  hunt: 7,
 };
 
 const KIND_RATIO = 0.25;

@@ -22,6 +22,8 @@ const FRIEND_RATIO = 0.8;
 /** The one with the slow disk: what it is told takes longer to be written than the next leader takes to say something else. */
 const SLOW_FRIEND_RATIO = 0.5;
 const STALLED_RATIO = 0.5;
+const BEHIND_RATIO = 0.6;
+const BEHIND_TIMEOUTS = 3;
 const STALLED_MS_MAX = 60;
 const BREAK_MS_MIN = 20;
 const MORE = 4;
@@ -147,17 +149,19 @@ export class NetworkFaults {
 
   /** Whoever comes to lead takes on some work and is cut off from all but a friend: a chain of leaders, each with an end of the log of its own. */
   hunt({ target, strength, variant, durationMs }: FaultAction): void {
-    const { cluster, clients, timeoutMs, later } = this.#options;
+    const { cluster, clients, timeoutMs, delayMsMax, later } = this.#options;
     const { network, nodes, world } = cluster;
     const random = world.fork(Math.floor(target * 1e6));
     cluster.count("hunt");
+    // All of them speak to one alone, whose disk is a leader or two behind: what one has said and the next has replaced, the first may say again before its first word is written.
+    const behind = variant < BEHIND_RATIO;
     const [slow] = [...nodes.values()].filter((node) => node.running && node !== cluster.leader());
     const hunted = (id: number): void => {
       network.heal();
       const others = [...nodes.keys()].filter((each) => each !== id);
       const [dice, which] = [random.float(), random.float()];
       const any = dice < FRIEND_RATIO ? others[Math.floor(which * others.length)] : undefined;
-      const friend = dice < SLOW_FRIEND_RATIO && slow?.id !== id ? slow?.id : any;
+      const friend = (behind || dice < SLOW_FRIEND_RATIO) && slow?.id !== id ? slow?.id : any;
       for (const other of others) {
         if (other === friend) continue;
         network.cut(id, other);
@@ -168,16 +172,22 @@ export class NetworkFaults {
       node.onLead = () => {
         clients.burst(node, 1 + Math.floor(8 * random.float()));
         // Who has led before, and is free again when the next one is cut off, is often the first to stand.
-        if (random.float() < STALLED_RATIO) node.setRate(2);
+        if (behind || random.float() < STALLED_RATIO) node.setRate(2);
         // A machine that is short of everything: what comes from the network and from its disk meanwhile, it learns of in one turn.
-        if (random.float() < STALLED_RATIO) later(STALLED_MS_MAX * random.float(), () => slow?.pause(2 * timeoutMs * random.float(), 0));
-        later(HUNTED_MS_MAX * random.float(), () => hunted(node.id));
+        const stallsAtMs = behind ? ASKED_MS + delayMsMax * (0.5 + 2.5 * random.float()) : STALLED_MS_MAX * random.float();
+        const stalledMs = behind ? 5 + delayMsMax * (1 + 2 * random.float()) : 2 * timeoutMs * random.float();
+        if (random.float() < STALLED_RATIO) later(stallsAtMs, () => slow?.pause(stalledMs, 0));
+        later(behind ? 0 : HUNTED_MS_MAX * random.float(), () => hunted(node.id));
       };
     }
-    const huntMs = 4 * timeoutMs + 3 * durationMs;
-    if (variant < 0.6) slow?.weather.slow(world.now + huntMs, 8 * timeoutMs * strength);
+    const huntMs = (behind ? 8 : 4) * timeoutMs + 3 * durationMs;
+    if (behind) slow?.weather.slow(world.now + huntMs, BEHIND_TIMEOUTS * timeoutMs);
+    else if (variant < 0.8) slow?.weather.slow(world.now + huntMs, 8 * timeoutMs * strength);
     const leader = cluster.leader();
-    if (leader !== undefined) hunted(leader.id);
+    if (leader !== undefined) {
+      if (behind) clients.burst(leader, 1 + Math.floor(8 * random.float()));
+      hunted(leader.id);
+    }
     later(huntMs, () => {
       for (const node of nodes.values()) {
         node.onLead = undefined;

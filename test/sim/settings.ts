@@ -33,9 +33,9 @@ const SHAPES: readonly Shape[] = [
   { voters: 2, learners: 0 },
   { voters: 3, learners: 0 },
   { voters: 3, learners: 0 },
-  { voters: 3, learners: 0 },
   { voters: 3, learners: 1 },
   { voters: 3, learners: 2 },
+  { voters: 5, learners: 0 },
   { voters: 5, learners: 0 },
   { voters: 5, learners: 0 },
 ];

@@ -83,4 +83,15 @@ export const SESSIONS: readonly Bug[] = [
     name: "a session that was refused goes on being used",
     edits: [{ file: "src/consensus/proposals.ts", find: "this.#session = undefined;\n  }", replace: "this.#opening = false;\n  }" }],
   },
+  {
+    number: 229,
+    name: "a start is given the session that the one before has opened and not used",
+    edits: [
+      {
+        file: "src/metadata/apply-session.ts",
+        find: "if (newest?.incarnation === boot.incarnation) {",
+        replace: "if (newest !== undefined) {",
+      },
+    ],
+  },
 ];

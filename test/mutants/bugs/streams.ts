@@ -23,7 +23,6 @@ export const STREAMS: readonly Bug[] = [
   {
     number: 242,
     name: "what is long is said in the wrong order",
-    harmless: "Raft bears appends in any order, and proposals have their place by their sequence",
     edits: [{ file: "src/consensus/libp2p/outgoing.ts", find: "      taken.push(message);", replace: "      taken.unshift(message);" }],
   },
   {
@@ -40,7 +39,6 @@ export const STREAMS: readonly Bug[] = [
   {
     number: 244,
     name: "messages that come in one piece are heard in the wrong order",
-    harmless: "Raft bears messages in any order",
     edits: [
       {
         file: "src/consensus/libp2p/inbound.ts",
@@ -77,5 +75,16 @@ export const STREAMS: readonly Bug[] = [
     name: "the wire loses the term of the hint",
     harmless: "a hint only saves rounds: without its term the leader goes back further than it has to",
     edits: [{ file: "src/consensus/wire.ts", find: "hintTerm: natural(d) }", replace: "hintTerm: Math.min(0, natural(d)) }" }],
+  },
+  {
+    number: 248,
+    name: "what waited for a link that could not be opened is dropped without a word",
+    edits: [
+      {
+        file: "src/consensus/libp2p/peer-link.ts",
+        find: "        const dropped = this.#queue.clear();\n        if (!this.#closed) this.#options.lost(dropped);",
+        replace: "        this.#queue.clear();",
+      },
+    ],
   },
 ];
