@@ -7,6 +7,7 @@ import { syncRate } from "./disk.ts";
 import { EtcdCluster } from "./etcd.ts";
 import { killLeaders } from "./kills.ts";
 import type { Summary } from "./latencies.ts";
+import { roundTrips } from "./round.ts";
 import { endOnSignal } from "./started.ts";
 
 export interface ConsensusOptions {
@@ -34,7 +35,7 @@ export async function consensusRows(options: ConsensusOptions): Promise<Row[]> {
   const done = endOnSignal(folder);
   const wanted = (section: string): boolean => (options.sections ?? SECTIONS).includes(section);
   try {
-    if (wanted("disk")) rows.push(row("write + fdatasync of 128 bytes, one after the other", await syncRate(folder, options.measuredMs)));
+    if (wanted("disk")) rows.push(...(await floors(folder, options.measuredMs)));
     if (wanted("commits")) rows.push(...(await commits(join(folder, "commits"), options)));
     if (wanted("etcd")) rows.push(...(await etcd(join(folder, "etcd"), options)));
     if (wanted("kills")) rows.push(...(await kills(join(folder, "kills"), options)));
@@ -43,6 +44,14 @@ export async function consensusRows(options: ConsensusOptions): Promise<Row[]> {
     done();
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+async function floors(folder: string, measuredMs: number): Promise<Row[]> {
+  return [
+    row("write + fdatasync of 128 bytes, one after the other", await syncRate(folder, measuredMs)),
+    row("200 bytes to another process and back, bare TCP", await roundTrips(measuredMs)),
+    row("the same, written and fdatasynced there before the answer", await roundTrips(measuredMs, join(folder, "round"))),
+  ];
 }
 
 async function commits(folder: string, { callers = CALLERS, measuredMs, profile }: ConsensusOptions): Promise<Row[]> {
