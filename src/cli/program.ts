@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { ConfigError } from "../config/load.ts";
+import { systemCode } from "../core/errors.ts";
 import { Failure } from "./failure.ts";
 import { serveCommand } from "./serve.ts";
 import { statusCommand } from "./status.ts";
@@ -13,7 +14,7 @@ export interface Terminal {
 
 /** @returns the exit code: 0, 1 for what went wrong, 2 for a command line that is wrong */
 export async function runProgram(args: readonly string[], environment: Terminal["environment"]): Promise<number> {
-  const terminal: Terminal = { environment, print: (text) => void process.stdout.write(text) };
+  const terminal: Terminal = { environment, print };
   const program = new Command("roadstead")
     .description("A container registry that is its own cluster.")
     .version(ownVersion(), "-V, --version")
@@ -22,8 +23,7 @@ export async function runProgram(args: readonly string[], environment: Terminal[
     .addCommand(serveCommand(terminal))
     .addCommand(statusCommand(terminal))
     .addCommand(tokenCommand(terminal));
-  program.exitOverride();
-  for (const command of program.commands) quiet(command);
+  embed(program);
   try {
     await program.parseAsync(args, { from: "user" });
     return 0;
@@ -32,10 +32,21 @@ export async function runProgram(args: readonly string[], environment: Terminal[
   }
 }
 
-/** A subcommand throws as its parent does, instead of ending the process. */
-function quiet(command: Command): void {
-  command.exitOverride();
-  for (const child of command.commands) quiet(child);
+/** Only here is standard output touched: a node's log writes to it by itself. Whoever reads has seen enough, as `head` has: that is no failure. */
+function print(text: string): void {
+  if (process.stdout.listenerCount("error") === 0) process.stdout.on("error", endQuietly);
+  process.stdout.write(text);
+}
+
+function endQuietly(error: Error): void {
+  if (systemCode(error) === "EPIPE") process.exit(0);
+  throw error;
+}
+
+/** A command and those below it throw instead of ending the process, and print as we do. */
+function embed(command: Command): void {
+  command.exitOverride().configureOutput({ writeOut: print });
+  for (const child of command.commands) embed(child);
 }
 
 function exitCodeOf(error: unknown): number {
