@@ -132,21 +132,25 @@ export class ReadyLoop {
 
   #handle(ready: Ready): void {
     if (ready.softState !== undefined) this.#options.soft(ready.softState);
-    this.#send(ready.messages);
+    const { storageAppend } = ready;
+    // Others may elect it without its own vote: one that forgets its term in a crash would lead it twice, with two logs (Raft paper, figure 2: before it answers or asks).
+    const isHeld = ({ type }: Message): boolean => type === "vote" && storageAppend !== undefined;
+    this.#send(ready.messages.filter((message) => !isHeld(message)));
     if (ready.readStates.length > 0) this.#options.reads(ready.readStates);
-    if (ready.storageAppend !== undefined) this.#store(ready.storageAppend);
+    if (storageAppend !== undefined) this.#store(storageAppend, ready.messages.filter(isHeld));
     if (ready.storageApply !== undefined) {
       this.#options.applier.enqueue({ entries: ready.storageApply.entries, replies: ready.storageApply.responses });
     }
   }
 
-  #store(work: StorageAppend): void {
+  /** @param held said once it is on the disk */
+  #store(work: StorageAppend, held: readonly Message[]): void {
     const { log } = this.#options;
     log.append({ hardState: work.hardState, snapshot: work.snapshot?.meta, entries: work.entries }).then(
       () => {
         if (this.#stopped) return;
         const own = work.responses.filter(({ to }) => to === this.#options.self);
-        this.#send(work.responses.filter((response): response is Message => response.to !== this.#options.self));
+        this.#send([...held, ...work.responses.filter((response): response is Message => response.to !== this.#options.self)]);
         this.#guard(() => {
           for (const response of own) this.#options.node.step(response);
         });

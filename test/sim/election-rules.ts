@@ -45,7 +45,12 @@ export class ElectionRules {
 
   /** It stands for election. */
   asked({ id, applied, log, campaigning }: Witness, { type, term, lastIndex, lastTerm, transfer }: VoteMessage): void {
-    if (type === "vote") this.#requests.set(`${id}:${term}`, { lastIndex, lastTerm });
+    if (type === "vote") {
+      this.#requests.set(`${id}:${term}`, { lastIndex, lastTerm });
+      const { durable } = log;
+      if (durable.term < term || (durable.term === term && durable.vote !== id))
+        this.#fail("a promise is durable", `node ${id} stands in term ${term}; synced is term ${durable.term}, vote ${durable.vote}`);
+    }
     const commit = campaigning?.() ?? 0;
     for (let index = applied + 1; index <= commit && !transfer; index += 1) {
       const record = log.records.get(index);

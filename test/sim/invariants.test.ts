@@ -53,6 +53,11 @@ const acknowledge = (from: number, term: number, index: number) =>
 
 const asks = (name: string) => ({ type: "readIndex", from: 2, to: 1, term: 0, context: Buffer.from(name) }) as const;
 
+/** Node 1 has its vote for itself on its disk. */
+function stands(invariants: Invariants, term: number): void {
+  invariants.logWritten(1, write([], meta(term, 1, 1)), true);
+}
+
 function started(invariants: Invariants, incarnation: number): void {
   const head = { ...META, incarnation, hardState: { term: 1, vote: 0, commit: 1 }, lastIndex: 1 } as unknown as LogMeta;
   invariants.logWritten(2, write([], { type: "put", key: "m", value: encodeMeta(head) }), true);
@@ -73,6 +78,7 @@ test.each<[invariant: string, happen: (invariants: Invariants) => unknown]>([
   ["one leader a term", (all) => [replicated(all), all.leads(2, 2)]],
   ["one vote a term", (all) => [all.logWritten(3, write([], meta(3, 1, 1)), true), all.sent(3, vote(3, 1, 3)), all.sent(3, vote(3, 2, 3))]],
   ["a promise is durable", (all) => all.sent(2, vote(2, 1, 2))],
+  ["a promise is durable", (all) => all.sent(1, ask(1, 2, 5))],
   ["a promise is durable", (all) => [all.logWritten(2, write([entry(2, 2)], meta(2, 0, 2)), false), all.sent(2, acknowledge(2, 2, 2))]],
   ["a leader has the votes of a quorum", (all) => [all.logWritten(1, write([], meta(2, 1, 1)), true), all.leads(1, 2)]],
   ["log matching", (all) => [replicated(all), all.logWritten(3, write([entry(2, 2, "another")], meta(2, 1, 2)), true)]],
@@ -94,7 +100,12 @@ test.each<[invariant: string, happen: (invariants: Invariants) => unknown]>([
   ],
   [
     "a vote goes to a log that is up to date",
-    (all) => [all.sent(1, ask(1, 2, 5)), all.logWritten(2, write([entry(2, 4)], meta(5, 1, 2)), true), all.sent(2, vote(2, 1, 5))],
+    (all) => [
+      stands(all, 5),
+      all.sent(1, ask(1, 2, 5)),
+      all.logWritten(2, write([entry(2, 4)], meta(5, 1, 2)), true),
+      all.sent(2, vote(2, 1, 5)),
+    ],
   ],
   ["one configuration change at a time", (all) => all.logWritten(1, write([change(2), change(3)], meta(2, 1, 3)), true)],
   [
@@ -159,7 +170,12 @@ test("entries on their way to the disk may be overtaken by a snapshot, and are j
 
 test("a vote that has waited for the disk, while the log was cut within its term, is not judged", () => {
   const cutAt3 = meta(5, 1, 3, 3, { index: 3, term: 5 });
-  const verdict = judge((all) => [all.sent(1, ask(1, 2, 5)), all.logWritten(2, write([], cutAt3), true), all.sent(2, vote(2, 1, 5))]);
+  const verdict = judge((all) => [
+    stands(all, 5),
+    all.sent(1, ask(1, 2, 5)),
+    all.logWritten(2, write([], cutAt3), true),
+    all.sent(2, vote(2, 1, 5)),
+  ]);
   expect(verdict).toBeUndefined();
 });
 
