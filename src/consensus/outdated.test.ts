@@ -9,6 +9,14 @@ const outdated = () => cluster.failures.filter((error) => "code" in error && err
 const write = (prefix: string) =>
   Promise.all(Array.from({ length: 20 }, (_, at) => cluster.node(1).propose(tokenCommand(`${prefix}${at}`))));
 
+/** Writes on until a node has been told that it is outdated; ended otherwise, it never would be. */
+async function writeUntilTold(): Promise<void> {
+  for (let round = 0; outdated().length === 0; round += 1) {
+    expect(cluster.failures).toEqual([]);
+    await write(`round${round}-`);
+  }
+}
+
 /** A cluster that node 1 does not leave, and a copy of node 3's folder as it was before `since`. */
 async function withBackup(since: () => Promise<unknown>): Promise<string> {
   cluster = await MemoryCluster.create(3);
@@ -35,7 +43,7 @@ test("G1: a node whose disk was put back from a backup of an earlier run is told
   });
   await cluster.open(3, [1, 2, 3], backup);
   // Where leadership has moved, whoever knows of the later start need not lead: node 3 speaks to every member with its next seal.
-  for (let round = 0; outdated().length === 0; round += 1) await write(`round${round}-`);
+  await writeUntilTold();
   expect(outdated()).toHaveLength(1);
   expect(outdated()[0]?.message).toMatch(/older than what it promised.*Replace the node/);
   await write("after");
@@ -63,7 +71,7 @@ test("G1: a node put back from a backup is told so though the leader has heard o
   // As where the leader's heartbeat comes first, so that it asks nobody else.
   cluster.network.filter = (from, to, message) => !(from === 3 && to === 2 && message.kind !== "seal");
   await cluster.open(3, [1, 2, 3], backup);
-  for (let round = 0; outdated().length === 0; round += 1) await write(`round${round}-`);
+  await writeUntilTold();
   expect(outdated()[0]?.message).toContain("older than what it promised");
 });
 
