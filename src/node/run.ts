@@ -32,7 +32,8 @@ export async function runNode(config: Config, entry: Entry): Promise<string | un
   const stopped = stopRequested(log);
   let node: RunningNode;
   try {
-    node = await startNode({ config, entry, log, fatal: (error) => fatal(error, "the node cannot go on"), signal: stopped });
+    const cannotGoOn = (error: Error): void => fatal(error, isExplained(error) ? error.message : "the node cannot go on");
+    node = await startNode({ config, entry, log, fatal: cannotGoOn, signal: stopped });
   } catch (error) {
     if (stopped.aborted) return undefined;
     if (!isExplained(error)) log.error({ err: error }, "the node could not start");
