@@ -1,25 +1,25 @@
 import { open, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { pullImage, pushImage } from "../harness/client.ts";
 import { type Cluster, type ClusterNode, startCluster } from "../harness/cluster.ts";
 import { makeImage } from "../harness/image.ts";
 
-let cluster: Cluster | undefined;
-afterEach(async () => {
-  await cluster?.stop();
-  cluster = undefined;
+/** One for all tests: what each of them damages is healed, but for the last one's. */
+let running: Cluster;
+beforeAll(async () => {
+  running = await withCutLogs();
 });
+afterAll(() => running.stop());
 
 const text = (line: Record<string, unknown>): string => String(line.msg);
 
 /** A cluster whose logs do not reach back to the beginning any more. */
 async function withCutLogs(): Promise<Cluster> {
-  const running = await startCluster({ env: { ROADSTEAD_RAFT_LOG_KEEP: "10" } });
-  cluster = running;
+  const cluster = await startCluster({ env: { ROADSTEAD_RAFT_LOG_KEEP: "10" } });
   const image = makeImage(3, 1, 20_000);
-  for (let at = 0; at < 15; at += 1) await pushImage(() => running.nodes[at % 3]!.url, "damage/app", `v${at}`, image);
-  return running;
+  for (let at = 0; at < 15; at += 1) await pushImage(() => cluster.nodes[at % 3]!.url, "damage/app", `v${at}`, image);
+  return cluster;
 }
 
 async function alter(path: string): Promise<void> {
@@ -36,7 +36,6 @@ async function restart(node: ClusterNode): Promise<void> {
 }
 
 test("a node whose catalog is damaged fetches it from another member and serves again, the founder too", async () => {
-  const running = await withCutLogs();
   const [first] = running.nodes as [ClusterNode, ...ClusterNode[]];
   await restart(first);
   const catalog = join(first.data, "catalog", (await readFile(join(first.data, "catalog", "current"), "utf8")).trim());
@@ -50,7 +49,6 @@ test("a node whose catalog is damaged fetches it from another member and serves 
 }, 180_000);
 
 test("a node whose catalog the disk alters while it runs ends and says why, and serves again from its next start on", async () => {
-  const running = await withCutLogs();
   const [, second] = running.nodes as [ClusterNode, ClusterNode, ClusterNode];
   await restart(second);
   await second.start();
@@ -73,7 +71,6 @@ test("a node whose catalog the disk alters while it runs ends and says why, and 
 }, 180_000);
 
 test("G1: a node whose Raft log is damaged or cut short does not start, and says in one line what to do", async () => {
-  const running = await withCutLogs();
   const [, second, third] = running.nodes as [ClusterNode, ClusterNode, ClusterNode];
   await restart(second);
   const raft = join(second.data, "raft");
