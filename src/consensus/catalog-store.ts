@@ -13,6 +13,7 @@ import { type Changes, NOT_HERE, WriteBehind } from "./write-behind.ts";
 const CATALOG = "c";
 const SEAL = "s";
 const META = "m";
+/** The index at a sync that had nothing else to write. */
 const MARKER = "y";
 
 export interface DurableCatalogOptions {
@@ -358,7 +359,22 @@ async function load(database: Database, options: DurableCatalogOptions): Promise
   const chain = new SealChain(SEAL, sealBytes(options), 0);
   const verdict = await chain.verify(database, meta.checkpoint, meta.index);
   if ("broken" in verdict) throw corrupt(options, verdict.broken);
+  // Where the last links are gone together, what follows them in LevelDB's log may be a marker alone.
+  const marker = database.get(MARKER);
+  if (marker !== undefined && decodeIndex(marker) > meta.index) {
+    throw corrupt(options, `it was synced at ${decodeIndex(marker)}, but ends at ${meta.index}`);
+  }
   return { chain, meta, seal: verdict.value ?? NO_SEAL };
+}
+
+/** Infinite where it cannot be read. */
+function decodeIndex(bytes: Uint8Array): number {
+  try {
+    const index = decode(bytes);
+    return typeof index === "number" ? index : Number.POSITIVE_INFINITY;
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
 }
 
 function corrupt(options: DurableCatalogOptions, reason: string, cause?: unknown): ConsensusError {

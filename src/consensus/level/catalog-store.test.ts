@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { systemClock } from "../../core/clock.ts";
+import { encode } from "../../core/codec.ts";
 import type { ConfState, SnapshotMeta } from "../../raft/types.ts";
 import { DurableCatalog } from "../catalog-store.ts";
 import { orderedIndex } from "../database.ts";
@@ -134,6 +135,23 @@ test("a seal that is missing in the middle is refused at open", async () => {
   await database.batch([{ type: "del", key: `s${orderedIndex(5)}` }], { sync: true });
   await database.close();
   await expect(open()).rejects.toMatchObject({ code: "catalogCorrupt" });
+});
+
+test("a marker of a sync that stands beyond the applied index, or cannot be read, is refused at open: what it marked is gone", async () => {
+  for (const marker of [encode(10), Uint8Array.of(0xc1), encode("9")]) {
+    await rm(folder, { recursive: true, force: true });
+    const store = await open();
+    for (let index = 2; index <= 9; index += 1) await putAlone(store, index, { [`k${index}`]: "v" });
+    await store.close();
+    const database = await currentDatabase();
+    await database.batch([{ type: "put", key: "y", value: encode(9) }], { sync: true });
+    await database.close();
+    await (await open()).close();
+    const again = await currentDatabase();
+    await again.batch([{ type: "put", key: "y", value: marker }], { sync: true });
+    await again.close();
+    await expect(open()).rejects.toMatchObject({ code: "catalogCorrupt" });
+  }
 });
 
 test("what has applied since the last write is one batch: rows as the newest left them, and one seal", async () => {
