@@ -106,7 +106,12 @@ export const STATE: readonly Bug[] = [
     edits: [
       {
         file: "src/consensus/catalog-store.ts",
-        find: 'if ("broken" in verdict) throw corrupt(options, verdict.broken);\n  return { chain, meta, seal: verdict.value ?? NO_SEAL };',
+        find: 'if ("broken" in verdict) throw corrupt(options, verdict.broken);\n',
+        replace: "",
+      },
+      {
+        file: "src/consensus/catalog-store.ts",
+        find: "return { chain, meta, seal: verdict.value ?? NO_SEAL };",
         replace: 'return { chain, meta, seal: ("value" in verdict ? verdict.value : undefined) ?? NO_SEAL };',
       },
     ],
