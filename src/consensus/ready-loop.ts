@@ -134,10 +134,10 @@ export class ReadyLoop {
     if (ready.softState !== undefined) this.#options.soft(ready.softState);
     const { storageAppend } = ready;
     // Others may elect it without its own vote: one that forgets its term in a crash would lead it twice, with two logs (Raft paper, figure 2: before it answers or asks).
-    const isHeld = ({ type }: Message): boolean => type === "vote" && storageAppend !== undefined;
-    this.#send(ready.messages.filter((message) => !isHeld(message)));
+    const held = storageAppend === undefined ? [] : ready.messages.filter(({ type }) => type === "vote");
+    this.#send(held.length === 0 ? ready.messages : ready.messages.filter(({ type }) => type !== "vote"));
     if (ready.readStates.length > 0) this.#options.reads(ready.readStates);
-    if (storageAppend !== undefined) this.#store(storageAppend, ready.messages.filter(isHeld));
+    if (storageAppend !== undefined) this.#store(storageAppend, held);
     if (ready.storageApply !== undefined) {
       this.#options.applier.enqueue({ entries: ready.storageApply.entries, replies: ready.storageApply.responses });
     }

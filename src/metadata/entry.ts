@@ -22,7 +22,7 @@ const PRINCIPAL_LENGTH_MAX = 512;
 
 /**
  * What a proposer encodes: whether it has to be alone in its entry (0 or 1), then its fields in this order. The leader puts those of one turn together, behind a
- * stamp, and reads none of them.
+ * stamp.
  */
 export interface Envelope {
   /** Schema of the command. */
