@@ -5,41 +5,13 @@ import { digestOf } from "../src/core/digest.ts";
 import { type Cluster, type ClusterNode, startCluster } from "../test/harness/cluster.ts";
 import { noise } from "../test/harness/image.ts";
 import { download, residentMiB, upload } from "./load.ts";
-import { median, type Row } from "./report.ts";
+import type { Row } from "./report.ts";
 
 const GIB = 1024 * 1024 * 1024;
 const BLOBS = 10;
 const SAMPLE_MS = 200;
 /** Of each node, where a transfer fails. */
 const LOG_LINES = 40;
-
-/** From the start of the process to `ready`: alone on its data, and as a new member of a live cluster. */
-export async function startSection(): Promise<readonly Row[]> {
-  const one = await startCluster({ nodes: 1 });
-  const alone: number[] = [];
-  const joining: number[] = [];
-  try {
-    const [node] = one.nodes;
-    for (let round = 0; round < 5; round += 1) {
-      await node!.kill("SIGTERM");
-      const begun = performance.now();
-      await node!.start();
-      alone.push(performance.now() - begun);
-    }
-    for (let round = 0; round < 3; round += 1) {
-      const token = await one.token();
-      const begun = performance.now();
-      await one.grow(`joiner-${round}`, token);
-      joining.push(performance.now() - begun);
-    }
-  } finally {
-    await one.stop();
-  }
-  return [
-    { what: "start to ready, alone", unit: "ms", values: { alone: median(alone) }, bar: "< 1000" },
-    { what: "start to ready, joining a live leader", unit: "ms", values: { "follower of 3": median(joining) }, bar: "< 1000" },
-  ];
-}
 
 /** Resident memory when idle, and how far it rises while ten blobs of 1 GiB go in and out at once. */
 export async function memorySection(): Promise<readonly Row[]> {

@@ -6,11 +6,12 @@ import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { bigSection } from "./big.ts";
 import { CONSENSUS_COLUMNS, consensusRows } from "./consensus/section.ts";
-import { memorySection, startSection } from "./memory.ts";
+import { memorySection } from "./memory.ts";
 import { remoteSection } from "./remote.ts";
 import { type Row, table } from "./report.ts";
 import { type Bench, openBench } from "./setups.ts";
 import { imagesSection, smallSection } from "./small.ts";
+import { startSection } from "./start.ts";
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { seconds: { type: "string", default: "8" } } });
 const seconds = Number(values.seconds);

@@ -11,9 +11,9 @@ import { promisify } from "node:util";
 import { callAdmin, doorOf } from "../../src/cli/admin-client.ts";
 import { STATUS_PATH } from "../../src/cli/status.ts";
 import { createToken } from "../../src/cli/token.ts";
+import { program } from "./program.ts";
 
-const MAIN = join(import.meta.dirname, "../../src/cli/main.ts");
-/** Given by the environment, the cache holds the entry point too: a node that starts loads nothing that strips types. */
+/** Compiled code, kept from one run to the next. Given by the environment, so that the entry point is in it too. */
 const COMPILED = process.env.NODE_COMPILE_CACHE ?? join(import.meta.dirname, "../../node_modules/.cache/roadstead-compiled");
 const run = promisify(execFile);
 const START_MS = 60_000;
@@ -94,7 +94,7 @@ export async function freePorts(count: number): Promise<number[]> {
 
 /** Runs the CLI as a user would and answers its standard output. */
 export async function roadstead(...args: readonly string[]): Promise<string> {
-  const { stdout } = await run(process.execPath, [MAIN, ...args], { maxBuffer: 16 * 1024 * 1024 });
+  const { stdout } = await run(process.execPath, [await program(), ...args], { maxBuffer: 16 * 1024 * 1024 });
   return stdout;
 }
 
@@ -106,6 +106,7 @@ class ProcessNode implements ClusterNode {
   readonly #p2p: number;
   readonly #env: NodeJS.ProcessEnv;
   readonly #core: string | undefined;
+  readonly #main: string | undefined;
   #child: ChildProcess | undefined;
   #onLine: (() => void)[] = [];
   #tail = "";
@@ -117,6 +118,7 @@ class ProcessNode implements ClusterNode {
     this.data = data;
     this.#env = { NODE_COMPILE_CACHE: COMPILED, ROADSTEAD_RAFT_TICK: "50ms", ...options.env };
     this.#core = options.core;
+    this.#main = options.main;
   }
 
   get url(): string {
@@ -132,8 +134,8 @@ class ProcessNode implements ClusterNode {
   async start(flags: readonly string[] = []): Promise<void> {
     const at = ["--data", this.data, "--http", `127.0.0.1:${this.port}`, "--p2p", `127.0.0.1:${this.#p2p}`, "--name", this.name];
     const pin = this.#core === undefined ? [] : ["taskset", "-c", this.#core];
-    const [program = "", ...args] = [...pin, process.execPath, MAIN, "serve", ...at, ...flags];
-    const child = spawn(program, args, {
+    const [command = "", ...args] = [...pin, process.execPath, this.#main ?? (await program()), "serve", ...at, ...flags];
+    const child = spawn(command, args, {
       env: { ...process.env, ...this.#env },
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
@@ -191,6 +193,8 @@ class ProcessNode implements ClusterNode {
 export interface ClusterOptions {
   readonly nodes?: number;
   readonly env?: NodeJS.ProcessEnv;
+  /** The entry that its processes run, where it is not that of the program as published. */
+  readonly main?: string;
   /** Pins every node to this core, for measurements. */
   readonly core?: string;
   /** Makes each node's data folder before its first start, and takes back what it made when the cluster is stopped. */

@@ -1,7 +1,6 @@
 import { execFile } from "node:child_process";
-import { join } from "node:path";
+import { program } from "./program.ts";
 
-const MAIN = join(import.meta.dirname, "../../src/cli/main.ts");
 const PATIENCE_MS = 60_000;
 
 /** How a command ended that was to end by itself. */
@@ -13,10 +12,11 @@ export interface Ended {
 }
 
 /** Runs the CLI to its end, whatever that is. */
-export function endOf(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
+export async function endOf(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
+  const main = await program();
   return new Promise((resolve) => {
     const options = { env: { ...process.env, ...env }, timeout: PATIENCE_MS, killSignal: "SIGKILL" } as const;
-    const child = execFile(process.execPath, [MAIN, ...args], options, (_, stdout, stderr) =>
+    const child = execFile(process.execPath, [main, ...args], options, (_, stdout, stderr) =>
       resolve({ code: child.exitCode ?? child.signalCode ?? "unknown", stdout, stderr }),
     );
   });
