@@ -11,6 +11,7 @@ import { envelopeHash } from "./forwarded-proposal.ts";
 import { cutOffError, refusedError, sessionError, stoppingError, unansweredError } from "./refusals.ts";
 import { isSessionless } from "./sessionless.ts";
 import type { Timing } from "./timing.ts";
+import { Unanswered } from "./unanswered.ts";
 
 export interface ProposeOptions {
   readonly signal?: AbortSignal;
@@ -39,9 +40,9 @@ interface Pending {
   readonly deadlineAt: number;
   readonly resolve: (outcome: Outcome) => void;
   readonly reject: (error: unknown) => void;
-  readonly cleanUp: () => void;
+  readonly signal: AbortSignal | undefined;
+  abort: (() => void) | undefined;
   /** Set when it is admitted. */
-  key: string;
   session: number;
   sequence: number;
   envelope: Uint8Array | undefined;
@@ -62,7 +63,7 @@ const ATTEMPTS_SLOWEST = 2;
  */
 export class Proposals {
   readonly #options: ProposalsOptions;
-  readonly #pending = new Map<string, Pending>();
+  readonly #pending = new Unanswered<Pending>(WINDOW);
   readonly #queue: Pending[] = [];
   #pendingBytes = 0;
   #session: number | undefined;
@@ -88,15 +89,14 @@ export class Proposals {
     if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
     if (this.#options.cutOff()) return Promise.reject(cutOffError());
     return new Promise<Outcome>((resolve, reject) => {
-      const abort = (): void => this.#settle(pending, () => reject(signal?.reason));
       const pending: Pending = {
         command,
         principal: options.principal,
         deadlineAt: this.#now() + (options.deadlineMs ?? this.#options.timing.deadlineMs),
         resolve,
         reject,
-        cleanUp: () => signal?.removeEventListener("abort", abort),
-        key: "",
+        signal,
+        abort: undefined,
         session: 0,
         sequence: 0,
         envelope: undefined,
@@ -104,7 +104,10 @@ export class Proposals {
         attempts: 0,
         settled: false,
       };
-      signal?.addEventListener("abort", abort, { once: true });
+      if (signal !== undefined) {
+        pending.abort = () => this.#reject(pending, signal.reason);
+        signal.addEventListener("abort", pending.abort, { once: true });
+      }
       // What needs no session does not wait behind what waits for one.
       if (isSessionless(command.type)) this.#queue.unshift(pending);
       else this.#queue.push(pending);
@@ -134,7 +137,7 @@ export class Proposals {
   refusedOne(hash: Uint8Array, reason: string): void {
     for (const pending of this.#pending.values()) {
       if (pending.envelope === undefined || Buffer.compare(envelopeHash(pending.envelope), hash) !== 0) continue;
-      this.#settle(pending, () => pending.reject(refusedError(pending.command, reason)));
+      this.#reject(pending, refusedError(pending.command, reason));
     }
   }
 
@@ -147,19 +150,19 @@ export class Proposals {
   tick(): void {
     const now = this.#now();
     for (const pending of [...this.#pending.values(), ...this.#queue]) {
-      if (now >= pending.deadlineAt) this.#settle(pending, () => pending.reject(unansweredError(pending.command)));
+      if (now >= pending.deadlineAt) this.#reject(pending, unansweredError(pending.command));
     }
-    this.#send([...this.#pending.values()].filter(({ resendAt }) => now >= resendAt));
+    this.#send(this.#pending.values().filter(({ resendAt }) => now >= resendAt));
     this.pump();
   }
 
   applied(commands: readonly AppliedCommand[]): void {
     for (const { session, sequence, outcome } of commands) {
-      const pending = this.#pending.get(`${session}:${sequence}`);
+      const pending = this.#pending.get(session, sequence);
       if (pending === undefined) continue;
       if (outcome.refused === "session" && pending.session === this.#session) this.#sessionEnded();
-      if (outcome.refused === "session") this.#settle(pending, () => pending.reject(sessionError()));
-      else this.#settle(pending, () => pending.resolve(outcome));
+      if (outcome.refused === "session") this.#reject(pending, sessionError());
+      else if (this.#settle(pending)) pending.resolve(outcome);
     }
     if (this.#queue.length > 0) this.pump();
   }
@@ -175,7 +178,7 @@ export class Proposals {
   }
 
   #rejectAll(error: OciError): void {
-    for (const pending of [...this.#pending.values(), ...this.#queue]) this.#settle(pending, () => pending.reject(error));
+    for (const pending of [...this.#pending.values(), ...this.#queue]) this.#reject(pending, error);
   }
 
   #fits(pending: Pending): boolean {
@@ -199,21 +202,18 @@ export class Proposals {
     try {
       pending.envelope = encodeEnvelope({ v: this.#options.version(), session, sequence: pending.sequence, lowest, principal, command });
     } catch (error) {
-      this.#settle(pending, () => pending.reject(error));
+      this.#reject(pending, error);
       return false;
     }
     if (!sessionless) this.#sequence += 1;
     pending.session = session;
-    pending.key = `${session}:${pending.sequence}`;
-    this.#pending.set(pending.key, pending);
+    this.#pending.add(pending);
     this.#pendingBytes += pending.envelope.byteLength;
     return true;
   }
 
-  /** Sequences are admitted in order, so the first that is still there is the lowest. */
   #lowest(): number {
-    for (const { session, sequence } of this.#pending.values()) if (session === this.#session) return sequence;
-    return this.#sequence;
+    return this.#pending.lowest ?? this.#sequence;
   }
 
   #send(pending: readonly Pending[]): void {
@@ -243,6 +243,7 @@ export class Proposals {
           if (refused === "incarnation") outdated();
           this.#session = value;
           this.#sequence = 0;
+          if (value !== undefined) this.#pending.begin(value);
           // Not a member (yet): the next tick asks again, until the deadlines of those that wait.
         },
         () => undefined,
@@ -258,16 +259,21 @@ export class Proposals {
     this.#session = undefined;
   }
 
-  #settle(pending: Pending, answer: () => void): void {
-    if (pending.settled) return;
+  #reject(pending: Pending, reason: unknown): void {
+    if (this.#settle(pending)) pending.reject(reason);
+  }
+
+  /** It waits no more. @returns false where it had an answer already */
+  #settle(pending: Pending): boolean {
+    if (pending.settled) return false;
     pending.settled = true;
-    pending.cleanUp();
-    if (this.#pending.delete(pending.key)) this.#pendingBytes -= pending.envelope?.byteLength ?? 0;
+    if (pending.abort !== undefined) pending.signal?.removeEventListener("abort", pending.abort);
+    if (this.#pending.delete(pending)) this.#pendingBytes -= pending.envelope?.byteLength ?? 0;
     else {
       const at = this.#queue.indexOf(pending);
       if (at >= 0) this.#queue.splice(at, 1);
     }
-    answer();
+    return true;
   }
 
   #now(): number {

@@ -51,12 +51,12 @@ export const DRIVER: readonly Bug[] = [
     edits: [
       {
         file: "src/consensus/proposals.ts",
-        find: "    this.#send([...this.#pending.values()].filter(({ resendAt }) => now >= resendAt));",
-        replace: `    for (const due of [...this.#pending.values()].filter(({ resendAt }) => now >= resendAt)) {
-      this.#pending.delete(due.key);
+        find: "    this.#send(this.#pending.values().filter(({ resendAt }) => now >= resendAt));",
+        replace: `    for (const due of this.#pending.values().filter(({ resendAt }) => now >= resendAt)) {
+      this.#pending.delete(due);
       this.#admit(due);
     }
-    this.#send([...this.#pending.values()].filter(({ resendAt }) => now >= resendAt));`,
+    this.#send(this.#pending.values().filter(({ resendAt }) => now >= resendAt));`,
       },
     ],
   },
