@@ -113,6 +113,13 @@ test("a certificate without its key is refused", () => {
   expect(() => loadConfig({ flags: { "http.tlsCert": "cert.pem" } })).toThrow("both or neither");
 });
 
+test("a file that is larger than any configuration, or has no end, is refused and not read on", () => {
+  expect(() => loadConfig({ file: "/dev/zero" })).toThrow("/dev/zero: is larger than 1024 KiB");
+  const whole = "# a comment of 64 characters, as often as it fits into one MiB..\n".repeat(16_000);
+  expect(loadConfig({ file: file(whole) })).toEqual(loadConfig({}));
+  expect(problemsOf(`${whole}${whole}`)).toEqual([expect.stringContaining("is larger than 1024 KiB")]);
+});
+
 test("an IPv6 address stands in brackets", () => {
   expect(loadConfig({ flags: { "http.listen": "[::1]:5000" } })["http.listen"]).toEqual({ host: "::1", port: 5000 });
   expect(() => loadConfig({ flags: { "http.listen": "::1:5000" } })).toThrow(ConfigError);

@@ -1,7 +1,9 @@
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { isMap, isScalar, LineCounter, parseDocument, type YAMLMap } from "yaml";
 import { systemCode } from "../core/errors.ts";
 import { type Config, environmentName, flagName, KEYS, type Key, SETTINGS } from "./settings.ts";
+
+const FILE_MAX_BYTES = 1024 * 1024;
 
 /** One line for each thing that is wrong: where it stands, and what is allowed there. */
 export class ConfigError extends Error {
@@ -52,12 +54,29 @@ function readEnvironment(environment: Readonly<Record<string, string | undefined
   }
 }
 
-function readYaml(path: string, found: Map<Key, Found>, problems: string[]): void {
-  let source: string;
+/** A pipe is read to its end, whatever size it says it has; a device without an end is not. @returns undefined where there is more than a configuration has */
+function readBounded(path: string): string | undefined {
+  const buffer = Buffer.allocUnsafe(FILE_MAX_BYTES + 1);
+  const file = openSync(path, "r");
   try {
-    source = readFileSync(path, "utf8");
+    let size = 0;
+    for (let read = -1; read !== 0 && size < buffer.length; size += read) read = readSync(file, buffer, size, buffer.length - size, null);
+    return size > FILE_MAX_BYTES ? undefined : buffer.toString("utf8", 0, size);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function readYaml(path: string, found: Map<Key, Found>, problems: string[]): void {
+  let source: string | undefined;
+  try {
+    source = readBounded(path);
   } catch (error) {
     problems.push(`${path}: cannot be read (${systemCode(error) ?? "unknown error"}); name a YAML file that exists and is readable`);
+    return;
+  }
+  if (source === undefined) {
+    problems.push(`${path}: is larger than ${FILE_MAX_BYTES / 1024} KiB, which no configuration is; name a YAML file with settings`);
     return;
   }
   const lines = new LineCounter();
