@@ -1,7 +1,7 @@
 import { getHeapSpaceStatistics, setFlagsFromString } from "node:v8";
 import type { Clock } from "../core/clock.ts";
 
-/** Of both halves together: V8 would let them grow to 32 MiB, and keep them while the load lasts. */
+/** Of both halves together, what they may fill: V8 would let them grow to 32 MiB, and keep them while the load lasts. */
 const YOUNG_MAX_BYTES = 4 * 1024 * 1024;
 const LOOK_MS = 250;
 
@@ -21,5 +21,5 @@ export function holdYoungGeneration(clock: Clock): void {
 }
 
 function youngBytes(): number {
-  return getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space")?.physical_space_size ?? 0;
+  return getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space")?.space_size ?? 0;
 }

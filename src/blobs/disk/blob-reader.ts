@@ -19,12 +19,12 @@ export interface ReadDoor {
   locate(digest: Digest): Promise<{ readonly sizeBytes: number; readonly path: string } | undefined>;
 }
 
-/** Streams that run, for the size of their buffers: three each, so few get large ones and many get small ones (6 to 9 MiB in all, up to 48 of them). */
+/** Streams that run, for the size of their buffers: three each, so few get large ones and many get small ones (4 to 6 MiB in all, up to 32 of them). */
 let running = 0;
 
 function bufferSize(): number {
   if (running <= 2) return MIB;
-  return running <= 12 ? MIB / 4 : MIB / 16;
+  return running <= 12 ? MIB / 8 : MIB / 16;
 }
 
 /** One chunk that is in memory already, without the turns of a generator. */

@@ -19,7 +19,7 @@ const SCRIPT = new URL(import.meta.url.endsWith(".ts") ? "./hash-worker.ts" : ".
 
 /** A thread with a small heap: it holds hashes, its buffers lie outside. */
 export const startThread: StartLane = (onReply, onDeath) => {
-  const worker = new Worker(entry(), { resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4 }, execArgv: [] });
+  const worker = new Worker(entry(), { resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 1 }, execArgv: [] });
   worker.unref();
   worker.on("message", onReply);
   worker.on("error", (error: unknown) => onDeath(error instanceof Error ? error : new Error(String(error))));
