@@ -97,6 +97,7 @@ export class FaultInjector {
       node.weather.slow(0, 0);
       node.weather.slowWrites(0, 0);
       node.weather.failing = undefined;
+      node.disk.hurry();
       node.onLogSync = undefined;
       node.onInstall = undefined;
       node.onLead = undefined;

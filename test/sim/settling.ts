@@ -18,14 +18,17 @@ export class Settling {
   readonly #clients: Clients;
   readonly #startedAt: number;
   readonly #leaderBy: number;
+  readonly #notBefore: number;
   #leaderSeen = false;
   /** Of the last requests, which each node must answer. */
   #serves: ((configured: readonly number[]) => string | undefined) | undefined;
   #lookAt = 0;
 
-  constructor(cluster: Cluster, settings: Settings, clients: Clients) {
+  /** @param notBefore the step before which it does not end: nodes have to serve again and again until then */
+  constructor(cluster: Cluster, settings: Settings, clients: Clients, notBefore: number) {
     this.#cluster = cluster;
     this.#clients = clients;
+    this.#notBefore = notBefore;
     this.#startedAt = cluster.world.now;
     // An election timeout is drawn from one to two of the base; nodes that start take a while, and clocks may have been set apart.
     const { tickMs, electionTicks, deadlineMs } = settings.timing;
@@ -40,12 +43,16 @@ export class Settling {
     this.#leaderSeen ||= leader !== undefined;
     if (!this.#leaderSeen && world.now > this.#leaderBy) this.#fail("a leader is found", "no leader long after the faults have healed");
     const reason = leader === undefined ? "there is no leader" : this.#unsettled(leader.driver);
-    if (reason === undefined) return true;
+    if (reason === undefined) {
+      this.#serves = undefined;
+      return world.steps >= this.#notBefore;
+    }
     if (world.now > this.#startedAt + SETTLED_MS) this.#fail("the cluster settles", reason);
     return false;
   }
 
   #unsettled(leader: Driver): string | undefined {
+    const { world } = this.#cluster;
     const { voters, votersOutgoing, learners } = leader.configuration();
     if (votersOutgoing.length > 0) return `the configuration is still joint: [${voters}] and [${votersOutgoing}]`;
     const lastIndex = leader.lastIndex();
@@ -68,27 +75,30 @@ export class Settling {
     const silent = this.#serves(configured);
     if (silent !== undefined) return silent;
     if (this.#clients.waiting > 0) return `${this.#clients.waiting} requests wait`;
-    for (const id of configured) {
-      const reason = this.#compare(this.#cluster.nodes.get(id)!, leader, lastIndex);
-      if (reason !== undefined) return reason;
+    return world.steps < this.#notBefore ? undefined : this.#compareAll(configured, leader.self, lastIndex);
+  }
+
+  /** Rows, not seals alone: a seal tells of what entries have written, and not whether all of it is still there. */
+  #compareAll(ids: readonly number[], leader: number, index: number): string | undefined {
+    const others = stateOf(this.#cluster.nodes.get(leader)!, index);
+    if (others === undefined) return `the leader has not written entry ${index}`;
+    for (const id of ids) {
+      const rows = id === leader ? others : stateOf(this.#cluster.nodes.get(id)!, index);
+      if (rows === undefined) return `node ${id} has not written entry ${index}`;
+      this.#compare(id, rows, others, index);
     }
     return undefined;
   }
 
-  /** Rows, not seals alone: a seal tells of what entries have written, and not whether all of it is still there. */
-  #compare(node: SimNode, leader: Driver, index: number): string | undefined {
-    const rows = stateOf(node, index);
-    const others = stateOf(this.#cluster.nodes.get(leader.self)!, index);
-    if (rows === undefined || others === undefined) return `node ${node.id} or the leader has not written entry ${index}`;
+  #compare(id: number, rows: Rows, others: Rows, index: number): void {
     for (const key of new Set([...rows.keys(), ...others.keys()])) {
       const own = rows.get(key);
       const other = others.get(key);
       if (own !== undefined && other !== undefined && sameBytes(own, other)) continue;
       const what = own === undefined ? "lacks" : other === undefined ? "has, and the leader has not," : "has another value in";
-      this.#fail("state machine safety", `node ${node.id} ${what} the row ${JSON.stringify(key)} at entry ${index}`);
-      return undefined;
+      this.#fail("state machine safety", `node ${id} ${what} the row ${JSON.stringify(key)} at entry ${index}`);
+      return;
     }
-    return undefined;
   }
 
   #fail(invariant: string, message: string): void {

@@ -1,5 +1,6 @@
 import type { Driver } from "../../src/consensus/driver.ts";
 import { ConsensusError } from "../../src/consensus/errors.ts";
+import type { PeerProgress } from "../../src/consensus/membership.ts";
 import { openConsensus, type StorageLimits } from "../../src/consensus/open-consensus.ts";
 import type { Timing } from "../../src/consensus/timing.ts";
 import type { Transport, TransportHandler } from "../../src/consensus/transport.ts";
@@ -14,6 +15,7 @@ import type { ForgottenStarts } from "./forgotten-starts.ts";
 import type { Invariants } from "./invariants.ts";
 import type { Endpoint, SimNetwork } from "./network.ts";
 import { NodeClock } from "./node-clock.ts";
+import type { Witness } from "./witness.ts";
 import { ViolationError, type World } from "./world.ts";
 
 export interface SimNodeOptions {
@@ -64,6 +66,23 @@ class Process implements Owner {
   get backlogMs(): number {
     return this.#machine.backlogMs;
   }
+}
+
+/** What a leader counts, looked at once in a step: it says the same to all, and to ask walks over all of them. */
+function leadingOf(driver: Driver, world: World): Witness["leading"] {
+  let lookedAt = -1;
+  let term = 0;
+  let progress: readonly PeerProgress[] = [];
+  return (peer) => {
+    if (!driver.leads()) return undefined;
+    if (lookedAt !== world.steps) {
+      lookedAt = world.steps;
+      term = driver.status().term;
+      progress = driver.progress();
+    }
+    const known = progress.find(({ raftId }) => raftId === peer);
+    return known === undefined ? undefined : { term, match: known.match };
+  };
 }
 
 const CRASH_PLAN_OF_EXIT: CrashPlan = { keep: 1, torn: 0.5 };
@@ -222,10 +241,7 @@ export class SimNode {
       const { role, commitIndex } = driver.status();
       return role === "candidate" || role === "preCandidate" ? commitIndex : undefined;
     };
-    witness.leading = (peer) => {
-      const known = driver.leads() ? driver.progress().find(({ raftId }) => raftId === peer) : undefined;
-      return known === undefined ? undefined : { term: driver.status().term, match: known.match };
-    };
+    witness.leading = leadingOf(driver, world);
     if (this.disk.catalog.gapped) {
       const message = `node ${this.id} opened a catalog from the middle of which batches are missing`;
       world.fail(new ViolationError("corruption is detected", message));

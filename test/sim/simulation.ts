@@ -34,7 +34,9 @@ export interface SeedResult {
 }
 
 const NOTHING: FoundedCluster = new Map();
-const STORM_STEPS = 2_000;
+const STORM_STEPS = 1_500;
+/** Good weather lasts at least so long: with the storm before it a seed has 2,000 steps. */
+const CALM_STEPS = 500;
 
 /** Runs one seed: a cluster in a storm, then in good weather until all is settled. */
 export async function runSeed(options: SeedOptions): Promise<SeedResult> {
@@ -59,7 +61,7 @@ export async function runSeed(options: SeedOptions): Promise<SeedResult> {
   await world.run(() => world.steps >= stormSteps);
   clients.stop();
   injector.end();
-  const settling = new Settling(cluster, settings, clients);
+  const settling = new Settling(cluster, settings, clients, stormSteps + CALM_STEPS);
   await world.run(() => settling.done());
   if (world.violation === undefined) clients.check();
   const { steps, now: virtualMs, violation } = world;

@@ -31,6 +31,8 @@ export interface Witness {
   committedFloor: number;
 }
 
+const SETS = ["voters", "votersOutgoing", "learners", "learnersNext"] as const;
+
 /** The configurations that it may count votes and copies by now. */
 export function configurationsOf({ running, configurations }: Witness): readonly ConfState[] {
   return running === undefined ? configurations : [running(), ...configurations];
@@ -51,11 +53,15 @@ export function committingAt(leader: Witness, index: number): readonly ConfState
 
 export function configured(witness: Witness, conf: ConfState): void {
   const [known] = witness.configurations;
-  if (known === conf || (known !== undefined && JSON.stringify(known) === JSON.stringify(conf))) return;
+  if (known === conf || (known !== undefined && isSame(known, conf))) return;
   witness.configurations = known === undefined ? [conf] : [conf, known];
 }
 
 /** Whether `count` says that a majority of each half is there. */
 export function isQuorum({ voters, votersOutgoing }: ConfState, count: (half: readonly number[]) => number): boolean {
   return [voters, votersOutgoing].every((half) => half.length === 0 || count(half) > half.length / 2);
+}
+
+function isSame(a: ConfState, b: ConfState): boolean {
+  return a.autoLeave === b.autoLeave && SETS.every((set) => a[set].length === b[set].length && a[set].every((id, at) => id === b[set][at]));
 }

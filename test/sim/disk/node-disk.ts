@@ -84,6 +84,12 @@ export class NodeDisk {
     this.installing = false;
   }
 
+  /** The weather of the disk has turned good, also for what is being written. */
+  hurry(): void {
+    this.#openLog?.hurry();
+    this.#openCatalog?.hurry();
+  }
+
   /** For one start of the process. */
   storage(owner: Owner): Storage {
     return {

@@ -45,6 +45,7 @@ export class SimDatabase implements Database {
   readonly #view: SortedView;
   readonly #snapshots: SortedView[] = [];
   #brokenOff = false;
+  #cancel: () => void = () => undefined;
 
   constructor(options: SimDatabaseOptions) {
     this.#options = options;
@@ -95,7 +96,16 @@ export class SimDatabase implements Database {
     const { world, owner, behaviour, writing } = this.#options;
     const latencyMs = behaviour.latencyMs(next.sync);
     writing?.(next.batch, next.sync, latencyMs);
-    world.after(latencyMs, "disk", owner, () => this.#end(next));
+    this.#cancel = world.after(latencyMs, "disk", owner, () => this.#end(next));
+  }
+
+  /** What made the running write slow has passed: it ends as if it had begun now. */
+  hurry(): void {
+    const next = this.#queue[0];
+    if (next === undefined || this.#brokenOff) return;
+    const { world, owner, behaviour } = this.#options;
+    this.#cancel();
+    this.#cancel = world.after(behaviour.latencyMs(next.sync), "disk", owner, () => this.#end(next));
   }
 
   #end({ batch, sync, done, failed }: Pending): void {
