@@ -223,9 +223,10 @@ export class BlobFetch {
     return pieces.length === this.count && pieceRoot(pieces) === this.#wanted.root;
   }
 
-  /** @param known SHA-256 of the bytes, where it was made as they came */
-  async #isGood(index: number, bytes: Uint8Array, known?: PieceHash): Promise<boolean> {
+  /** @param hashed SHA-256 of the bytes, where it is made as they come */
+  async #isGood(index: number, bytes: Uint8Array, hashed?: Promise<PieceHash>): Promise<boolean> {
     const { digest } = this.#wanted;
+    const known = await hashed;
     if (this.count > 1) return this.#list !== undefined && (known ?? (await hashPieceAside(bytes))) === this.#list[index];
     const isKnown = known !== undefined && algorithmOf(digest) === "sha256";
     return (isKnown ? `sha256:${known}` : await digestAside(bytes, digest)) === digest;

@@ -28,6 +28,6 @@ export interface PieceReply {
   readonly sizeBytes: number;
   readonly pieces: readonly PieceHash[] | undefined;
   readonly bytes: Uint8Array;
-  /** SHA-256 of `bytes`, by a link that hashed them as they came: the last of them waits for nothing then. */
-  readonly hash?: PieceHash;
+  /** SHA-256 of `bytes`, by a link that hashes them as they come: little of it is left when the last of them is there. Never rejects. */
+  readonly hash?: Promise<PieceHash>;
 }

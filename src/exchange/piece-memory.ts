@@ -5,7 +5,7 @@ const FREE_MAX = 4;
 
 /**
  * The buffers of one fetch, used again and again: V8 counts their memory but frees it in its collections only, so a new one a piece costs a major
- * collection every few pieces. Memory is given back only by who knows that nobody reads or writes it any more; what is not given back is the collector's.
+ * collection every few pieces. They are shared, so that another thread may hash them. Memory is given back only by who knows that nobody reads or writes it any more; what is not given back is the collector's.
  */
 export class PieceMemory {
   readonly #free: Uint8Array[] = [];
@@ -13,7 +13,7 @@ export class PieceMemory {
 
   readonly take = (sizeBytes: number): Uint8Array => {
     if (sizeBytes !== PIECE_SIZE_BYTES) return Buffer.allocUnsafeSlow(sizeBytes); // the last piece, once a blob
-    const buffer = this.#free.pop() ?? Buffer.allocUnsafeSlow(sizeBytes);
+    const buffer = this.#free.pop() ?? new Uint8Array(new SharedArrayBuffer(sizeBytes));
     this.#lent.add(buffer);
     return buffer;
   };

@@ -138,6 +138,7 @@ async function openStorage(base: Foundation, self: { peerId: MemberFacts["peerId
   const exchange = await createLibp2pExchange({
     host,
     blobs,
+    startHash: () => worker.sharedHash(),
     clock,
     random,
     log: base.log.child({ part: "exchange" }),

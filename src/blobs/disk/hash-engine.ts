@@ -18,6 +18,8 @@ export type Command =
       readonly position: number;
       readonly fd: number;
     }
+  /** Bytes in memory that both threads see, and that nobody writes meanwhile. */
+  | { readonly type: "hash"; readonly jobs: readonly number[]; readonly bytes: Uint8Array<SharedArrayBuffer>; readonly position: number }
   /** Bytes `[start, end)` of a file. */
   | { readonly type: "scan"; readonly jobs: readonly number[]; readonly fd: number; readonly start: number; readonly end: number }
   | { readonly type: "facts"; readonly job: number }
@@ -74,6 +76,9 @@ export class HashEngine {
         return [];
       case "feed":
         this.#feed(this.#all(command.jobs, command.position), command);
+        return [];
+      case "hash":
+        update(this.#all(command.jobs, command.position), command.bytes, command.position);
         return [];
       case "scan":
         this.#scan(this.#all(command.jobs, command.start), command);

@@ -71,6 +71,7 @@ export class LaneCalls {
   readonly #waiting = new Map<number, Waiting>();
   #lane: Lane | undefined;
   #sequence = 0;
+  #isReady = false;
 
   constructor(start: StartLane) {
     this.#start = start;
@@ -78,6 +79,12 @@ export class LaneCalls {
 
   get load(): number {
     return this.#waiting.size;
+  }
+
+  /** Has it answered: one that has not is perhaps still starting, which is begun here. */
+  ready(): boolean {
+    if (this.#lane === undefined) this.call({ type: "end", job: 0 }).catch(() => undefined); // the next call starts it again
+    return this.#isReady;
   }
 
   call(command: Command): Promise<readonly string[]> {
@@ -96,6 +103,7 @@ export class LaneCalls {
   #answer(reply: Reply): void {
     const waiting = this.#waiting.get(reply.id);
     if (waiting === undefined) return;
+    this.#isReady = true;
     this.#waiting.delete(reply.id);
     if (this.#waiting.size === 0) this.#lane?.hold(false);
     if (reply.failure === undefined) waiting.resolve(reply.hashes ?? []);
@@ -104,6 +112,7 @@ export class LaneCalls {
 
   #die(error: Error): void {
     this.#lane = undefined;
+    this.#isReady = false;
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
     for (const { reject } of waiting) reject(error);

@@ -5,6 +5,7 @@ import type { BlobFacts } from "../blob-store.ts";
 import type { EarlySyncTurn } from "./early-sync.ts";
 import { HashJob } from "./hash-job.ts";
 import { LaneCalls, type StartLane, startThread } from "./hash-lane.ts";
+import { SharedHash } from "./shared-hash.ts";
 
 /** Bytes that go to a thread at once. */
 export const BATCH_SIZE_BYTES = 256 * 1024;
@@ -58,6 +59,12 @@ export class HashPool {
     const settled = await Promise.allSettled([ready, scanned, facts, ended]);
     for (const result of settled) if (result.status === "rejected") throw result.reason;
     return (await facts)[0] as PieceHash;
+  }
+
+  /** A running SHA-256 of a piece in shared memory; undefined while the thread is still starting, which takes longer than to hash the piece. */
+  sharedHash(): SharedHash | undefined {
+    const [lane] = this.#pair();
+    return lane.ready() ? new SharedHash(lane, this.#number()) : undefined;
   }
 
   #number(): number {

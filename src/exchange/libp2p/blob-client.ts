@@ -1,10 +1,9 @@
-import { createHash } from "node:crypto";
 import type { Stream } from "@libp2p/interface";
 import type { Clock } from "../../core/clock.ts";
 import { isAbortError } from "../../core/errors.ts";
 import type { PeerId } from "../../core/peer.ts";
-import type { PieceHash } from "../../core/pieces.ts";
 import type { LocalBlobs, Wanted } from "../exchange.ts";
+import { hashAsItComes, type RunningHash, type StartHash } from "../hashing.ts";
 import type { PeerLink, PieceReply, PieceRequest } from "../link.ts";
 import type { PeerTable } from "../peer-table.ts";
 import { Channel, ChannelEnded } from "./channel.ts";
@@ -38,13 +37,15 @@ export class BlobClient implements PeerLink {
   readonly #clock: Clock;
   readonly #peers: PeerTable;
   readonly #idle = new Map<PeerId, IdleChannel[]>();
+  readonly #startHash: StartHash;
   #closed = false;
 
-  constructor(dialer: BlobDialer, clock: Clock, peers: PeerTable) {
+  constructor(dialer: BlobDialer, clock: Clock, peers: PeerTable, startHash: StartHash) {
     this.self = dialer.self;
     this.#dialer = dialer;
     this.#clock = clock;
     this.#peers = peers;
+    this.#startHash = startHash;
   }
 
   isConnected(peer: PeerId): boolean {
@@ -127,6 +128,7 @@ export class BlobClient implements PeerLink {
   ): Promise<PieceReply> {
     const unbind = channel.abortOn(signal);
     const before = channel.receivedBytes;
+    let hash: RunningHash | undefined;
     try {
       const { digest, range, list, memory = Buffer.allocUnsafeSlow } = request;
       await channel.writeFrame({ op: "get", digest, start: range.start, end: range.end, list });
@@ -136,13 +138,15 @@ export class BlobClient implements PeerLink {
       if (sizeBytes > range.end - range.start) throw new Error("the peer sends more than was asked for");
       onProgress(0);
       const bytes = memory(sizeBytes);
-      const hash = createHash("sha256");
+      const running = hashAsItComes(bytes, this.#startHash);
+      hash = running;
       const endWatch = channel.watchReceived(onProgress);
-      await channel.readInto(bytes, (block) => hash.update(block)).finally(endWatch); // while it is in the processor's cache
+      await channel.readInto(bytes, (block) => running.update(block)).finally(endWatch);
       const pieces = answer.list === undefined ? undefined : unpackList(bytesOf(answer, "list"));
       this.#keep(peer, channel);
-      return { sizeBytes: count(answer, "sizeBytes"), pieces, bytes, hash: hash.digest("hex") as PieceHash };
+      return { sizeBytes: count(answer, "sizeBytes"), pieces, bytes, hash: running.digest() };
     } catch (error) {
+      hash?.end();
       if (!this.#isKept(peer, channel)) channel.abort(error instanceof Error ? error : new Error(String(error)));
       throw error;
     } finally {

@@ -111,7 +111,7 @@ export class Channel {
       const chunk = this.#shift();
       if (chunk === undefined) break;
       const taken = this.#take(chunk, target.byteLength - filled);
-      target.set(taken, filled);
+      copyInto(target, filled, taken);
       filled += taken.byteLength;
       if (taken === chunk) discard(handOver(chunk)); // its memory must not wait for a collection
     }
@@ -318,6 +318,12 @@ export class Channel {
     this.#onDrain();
     this.#whenClosed?.();
   }
+}
+
+/** Where memory is shared, `set` takes three times as long as Node's own copy. */
+function copyInto(target: Uint8Array, start: number, bytes: Uint8Array): void {
+  if (target.buffer instanceof SharedArrayBuffer) Buffer.prototype.copy.call(bytes, target, start);
+  else target.set(bytes, start);
 }
 
 function prefixOf(sizeBytes: number): Uint8Array {

@@ -6,6 +6,7 @@ import { silentLog } from "../../core/log.ts";
 import type { PeerId } from "../../core/peer.ts";
 import { systemRandom } from "../../core/random.ts";
 import type { LocalBlobs } from "../exchange.ts";
+import type { StartHash } from "../hashing.ts";
 import type { StrangerLimits } from "./doorkeeper.ts";
 import { type Host, startHost } from "./host.ts";
 import { createLibp2pExchange, type Libp2pExchange, type Libp2pExchangeOptions } from "./libp2p-exchange.ts";
@@ -39,6 +40,7 @@ export class Loopback {
     blobs: LocalBlobs,
     onBadCopy: (peer: PeerId, digest: Digest) => void = () => {},
     limits: Libp2pExchangeOptions["limits"] = {},
+    startHash: StartHash = () => undefined,
   ): Promise<Libp2pExchange> {
     const exchange = await createLibp2pExchange({
       host: await this.host(),
@@ -48,6 +50,7 @@ export class Loopback {
       log: silentLog,
       limits: { reachMs: 0, hedgeMs: 60_000, stallMs: 60_000, ...limits }, // hedges are tested by a manual clock
       onBadCopy,
+      startHash,
     });
     this.exchanges.push(exchange);
     return exchange;

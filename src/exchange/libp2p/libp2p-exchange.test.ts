@@ -1,12 +1,28 @@
+import { afterAll, expect } from "vitest";
+import { HashPool } from "../../blobs/disk/hash-pool.ts";
 import { describeExchange } from "../exchange.conformance.ts";
 import { Loopback } from "./cluster.conformance.ts";
 
+/** Some pieces come before it has started: they are hashed on the event loop. */
+const pool = new HashPool({ threads: 1 });
+let hashedByThread = 0;
+
 describeExchange("the exchange over libp2p", async (blobs, onBadCopy) => {
   const loopback = new Loopback();
-  const exchanges = await Promise.all(blobs.map((local) => loopback.exchange(local, onBadCopy)));
+  const startHash = () => {
+    const hash = pool.sharedHash();
+    if (hash !== undefined) hashedByThread += 1;
+    return hash;
+  };
+  const exchanges = await Promise.all(blobs.map((local) => loopback.exchange(local, onBadCopy, {}, startHash)));
   return {
     nodes: exchanges.map((exchange, index) => ({ exchange, blobs: blobs[index]! })),
     cut: (index) => loopback.hosts.find((host) => host.self === exchanges[index]!.self)!.stop(),
     close: () => loopback.close(),
   };
+});
+
+afterAll(async () => {
+  await pool.close();
+  expect(hashedByThread).toBeGreaterThan(0);
 });

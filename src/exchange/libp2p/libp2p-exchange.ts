@@ -6,6 +6,7 @@ import type { PeerId } from "../../core/peer.ts";
 import type { Random } from "../../core/random.ts";
 import type { ByteRange } from "../../core/range.ts";
 import type { Exchange, LocalBlobs, PeerFacts, UploadAnswer, UploadCall, Wanted } from "../exchange.ts";
+import type { StartHash } from "../hashing.ts";
 import { PeerTable } from "../peer-table.ts";
 import { Swarm, type SwarmLimits } from "../swarm.ts";
 import { BlobClient } from "./blob-client.ts";
@@ -26,6 +27,8 @@ export interface Libp2pExchangeOptions {
     /** A target of `spread` that takes no byte and says nothing for so long is left out; 30 s. */
     readonly spreadStallMs?: number;
   };
+  /** Pieces are hashed by it where it gives one, on the event loop otherwise. */
+  readonly startHash?: StartHash;
   /** A peer gave wrong bytes: its copy is to be checked there. */
   readonly onBadCopy?: (peer: PeerId, digest: Digest) => void;
   /** This node's own copy proved bad, and was quarantined. */
@@ -59,7 +62,7 @@ class WiredExchange implements Libp2pExchange {
     this.self = host.self;
     this.#options = options;
     this.table = new PeerTable(clock, random);
-    this.#client = new BlobClient(host, clock, this.table);
+    this.#client = new BlobClient(host, clock, this.table, options.startHash ?? (() => undefined));
     this.#swarm = new Swarm({ ...options, link: this.#client, peers: this.table });
     this.#endWatch = watchPeers(host, clock, this.table);
   }
