@@ -18,6 +18,9 @@ const UNHEARD_MORE_MAX = 4;
 /** After the sync that counts a start, and before its catalog is open. */
 const COUNTED_MS = 0.001;
 const STARTED_MS_MAX = 400;
+const LATE_MAX = 16;
+/** A request has been read by then. */
+const ASKED_MS = 2;
 
 type Handler = (action: FaultAction) => void;
 type NodeHandler = (node: SimNode, action: FaultAction) => void;
@@ -65,9 +68,12 @@ export class FaultInjector {
       addMember: churned,
       removeMember: churned,
       confChange: (action) => {
-        if (action.variant < 0.6) this.#applyLate(action);
-        churn.apply(action);
-        this.#followUp(action, network);
+        if (action.variant < 0.6) this.#applyLate(action, clients);
+        // Behind what was asked for just before: where that waits for room, so does the change.
+        this.#later(action.variant < 0.6 ? ASKED_MS : 0, () => {
+          churn.apply(action);
+          this.#followUp(action, network);
+        });
       },
       transfer: churned,
       ...this.#nodeHandlers(clients),
@@ -166,14 +172,15 @@ export class FaultInjector {
   }
 
   /** Disks are slow, for longer than an election takes: the others commit what a node has not synced, or has no room to apply. */
-  #applyLate({ target }: FaultAction): void {
+  #applyLate({ target, strength }: FaultAction, clients: Clients): void {
     const { world, nodes } = this.#cluster;
     const random = world.fork(Math.floor(target * 1e6));
     const leader = this.#cluster.leader();
+    if (leader !== undefined) clients.burst(leader, Math.floor(LATE_MAX * strength));
     for (const node of nodes.values()) {
       const share = node === leader ? 0.7 : 0.4;
       if (random.float() < share) node.weather.slow(world.now + 2 * this.#timeoutMs, 4 * this.#timeoutMs);
-      else node.weather.slowWrites(world.now + 2 * this.#timeoutMs, 3 * this.#timeoutMs);
+      else node.weather.slowWrites(world.now + 2 * this.#timeoutMs, 6 * this.#timeoutMs);
     }
   }
 
@@ -181,7 +188,9 @@ export class FaultInjector {
   #followUp(action: FaultAction, network: NetworkFaults): void {
     const { target, strength } = action;
     const delayMs = CHANGE_MS_MAX * strength;
-    if (target < 0.35) this.#later(delayMs, () => network.cut({ ...action, kind: "isolateLeader" }));
+    // Until others have stood for election.
+    const durationMs = action.durationMs + this.#timeoutMs;
+    if (target < 0.35) this.#later(delayMs, () => network.cut({ ...action, kind: "isolateLeader", durationMs }));
     else if (target < 0.6) {
       this.#later(delayMs, () => {
         const leader = this.#cluster.leader();

@@ -77,7 +77,7 @@ export function drawSettings(random: Random): Settings {
       sealBytes: linkBytes,
       cacheBytes: one(2_000, 2 ** 20),
       writeMs: one(5, 50),
-      unwrittenBytes: one(1_000, 2 ** 20),
+      unwrittenBytes: one(100, 1_000, 2 ** 20),
       syncMs: one(150, 1_000),
       syncEntries: one(2, 8, 4_096),
     },
