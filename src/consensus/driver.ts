@@ -358,9 +358,9 @@ export class Driver implements Consensus, Membership {
     if (this.#stopped) return;
     this.catalog.changed(batch.keys);
     for (const reply of batch.replies) this.#node.step(reply);
-    for (const { index, command, outcome, duplicate } of batch.commands) {
-      if (command.type === "session.open" && outcome.refused === undefined) this.#incarnations.opened(command);
-      this.#applied.emit({ index, command, outcome, duplicate });
+    for (const applied of batch.commands) {
+      if (applied.command.type === "session.open" && applied.outcome.refused === undefined) this.#incarnations.opened(applied.command);
+      this.#applied.emit(applied);
     }
     this.#proposals.applied(batch.commands);
     this.#reads.applied(batch.index);

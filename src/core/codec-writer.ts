@@ -43,7 +43,7 @@ function write(value: unknown): boolean {
       }
       if (Array.isArray(value)) return writeList(value);
       if (value instanceof Uint8Array) return writeBytes(value);
-      return Object.getPrototypeOf(value) === Object.prototype && writeMap(value as Record<string, unknown>);
+      return Object.getPrototypeOf(value) === Object.prototype && writeMap(value);
     default:
       return false;
   }
@@ -115,15 +115,16 @@ function writeList(list: readonly unknown[]): boolean {
   return true;
 }
 
-/** Of up to 15 fields. */
-function writeMap(map: Record<string, unknown>): boolean {
-  const head = at++;
-  let count = 0;
-  for (const key in map) {
-    // The library would take the second for the object's class.
-    if (count === 0x0f || key === "constructor" || !writeText(key) || !write(map[key])) return false;
-    count += 1;
+/** Of up to 15 fields. Their values as a list: V8 compiles a loop over the names of a map for some names alone, again and again. */
+function writeMap(map: object): boolean {
+  const keys = Object.keys(map);
+  const values = Object.values(map);
+  if (keys.length > 0x0f) return false;
+  slab[at++] = 0x80 | keys.length;
+  for (let place = 0; place < keys.length; place += 1) {
+    const key = keys[place]!;
+    // The library would take it for the object's class.
+    if (key === "constructor" || !writeText(key) || !write(values[place])) return false;
   }
-  slab[head] = 0x80 | count;
   return true;
 }

@@ -12,6 +12,7 @@ export class Draft implements View {
   }
 
   get(key: string): Uint8Array | undefined {
+    if (this.#changes.size === 0) return this.#base.get(key);
     const value = this.#changes.get(key);
     return value !== undefined || this.#changes.has(key) ? value : this.#base.get(key);
   }

@@ -100,8 +100,12 @@ export function decodeEntry(data: Uint8Array): Entry {
     if (!isWhole) break;
     at = end;
   }
-  if (envelopes.length <= 1) return { stampMs, envelopes: envelopes.length === 0 ? [undefined] : envelopes };
-  return { stampMs, envelopes: envelopes.map((each) => (each !== undefined && ALONE.has(each.command.type) ? undefined : each)) };
+  if (envelopes.length === 0) envelopes.push(undefined);
+  for (let place = 0; envelopes.length > 1 && place < envelopes.length; place += 1) {
+    const type = envelopes[place]?.command.type;
+    if (type !== undefined && ALONE.has(type)) envelopes[place] = undefined;
+  }
+  return { stampMs, envelopes };
 }
 
 function unknownFormat(format: number): HaltError {

@@ -12,6 +12,7 @@ export const OUTCOMES_IN_ROW = 16;
 export const OUTCOME_SLOTS = SESSION_WINDOW / OUTCOMES_IN_ROW + 1;
 const RUN_BYTES = 6;
 const HEAD_BYTES = 3;
+const NOTHING = new Uint8Array();
 
 export function outcomeSlot(sequence: number): number {
   return runOf(sequence) % OUTCOME_SLOTS;
@@ -21,45 +22,59 @@ export function outcomeSlot(sequence: number): number {
 export class OutcomeRun {
   changed = false;
   #run: number | undefined;
-  /** As a row has them, one after the other. */
-  #parts: Uint8Array[];
+  /** What is in the row already, as it has them. */
+  #row: Uint8Array;
+  /** What is added, each with its place. */
+  #places: number[] = [];
+  #added: Uint8Array[] = [];
 
   constructor(row: Uint8Array | undefined) {
     this.#run = row === undefined ? undefined : bufferOf(row).readUIntBE(0, RUN_BYTES);
-    this.#parts = row === undefined ? [] : [row.subarray(RUN_BYTES)];
+    this.#row = row === undefined ? NOTHING : row.subarray(RUN_BYTES);
   }
 
   /** The outcome under `sequence`; undefined where the row does not hold it, as one of a window before does not. */
   find(sequence: number): Outcome | undefined {
     if (this.#run !== runOf(sequence)) return undefined;
-    for (const part of this.#parts) {
-      const bytes = bufferOf(part);
-      for (let at = 0; at < bytes.byteLength; ) {
-        const end = at + HEAD_BYTES + bytes.readUInt16BE(at + 1);
-        if (bytes[at] === sequence % OUTCOMES_IN_ROW) return OUTCOME.decode(bytes.subarray(at + HEAD_BYTES, end));
-        at = end;
-      }
+    const place = sequence % OUTCOMES_IN_ROW;
+    const bytes = bufferOf(this.#row);
+    for (let at = 0; at < bytes.byteLength; ) {
+      const end = at + HEAD_BYTES + bytes.readUInt16BE(at + 1);
+      if (bytes[at] === place) return OUTCOME.decode(bytes.subarray(at + HEAD_BYTES, end));
+      at = end;
     }
-    return undefined;
+    const added = this.#added[this.#places.indexOf(place)];
+    return added === undefined ? undefined : OUTCOME.decode(added);
   }
 
   /** What the row holds of a run before makes room. */
   add(sequence: number, encoded: Uint8Array): void {
     const run = runOf(sequence);
-    if (this.#run !== run) this.#parts = [];
+    if (this.#run !== run) {
+      this.#row = NOTHING;
+      this.#places = [];
+      this.#added = [];
+    }
     this.#run = run;
-    const part = Buffer.allocUnsafe(HEAD_BYTES + encoded.byteLength);
-    part[0] = sequence % OUTCOMES_IN_ROW;
-    part.writeUInt16BE(encoded.byteLength, 1);
-    part.set(encoded, HEAD_BYTES);
-    this.#parts.push(part);
+    this.#places.push(sequence % OUTCOMES_IN_ROW);
+    this.#added.push(encoded);
     this.changed = true;
   }
 
   encode(): Uint8Array {
-    const run = Buffer.allocUnsafe(RUN_BYTES);
-    run.writeUIntBE(this.#run ?? 0, 0, RUN_BYTES);
-    return Buffer.concat([run, ...this.#parts]);
+    let sizeBytes = RUN_BYTES + this.#row.byteLength;
+    for (const { byteLength } of this.#added) sizeBytes += HEAD_BYTES + byteLength;
+    const row = Buffer.allocUnsafe(sizeBytes);
+    row.writeUIntBE(this.#run ?? 0, 0, RUN_BYTES);
+    row.set(this.#row, RUN_BYTES);
+    let at = RUN_BYTES + this.#row.byteLength;
+    for (const [which, encoded] of this.#added.entries()) {
+      row[at] = this.#places[which]!;
+      row.writeUInt16BE(encoded.byteLength, at + 1);
+      row.set(encoded, at + HEAD_BYTES);
+      at += HEAD_BYTES + encoded.byteLength;
+    }
+    return row;
   }
 }
 

@@ -161,22 +161,29 @@ export const SESSION: Row<Session> = {
 };
 
 const OUTCOME_REST = row<Omit<Outcome, "index">>(["refused", "digest", "value"]);
+/** Most commands of an entry are accepted, and say nothing else: the same bytes for all of them. */
+let accepted = { index: 0, bytes: encodeOutcome(0, new Uint8Array()) };
 
 /** The index, and in msgpack what it says beside "accepted", where it says more. */
 export const OUTCOME: Row<Outcome> = {
   encode(outcome) {
-    const plain = outcome.refused === undefined && outcome.digest === undefined && outcome.value === undefined;
-    const rest = plain ? undefined : OUTCOME_REST.encode(outcome);
-    const bytes = Buffer.allocUnsafe(NUMBER_BYTES + (rest?.byteLength ?? 0));
-    bytes.writeUIntBE(outcome.index, 0, NUMBER_BYTES);
-    if (rest !== undefined) bytes.set(rest, NUMBER_BYTES);
-    return bytes;
+    const { index, refused, digest, value } = outcome;
+    if (refused !== undefined || digest !== undefined || value !== undefined) return encodeOutcome(index, OUTCOME_REST.encode(outcome));
+    if (index !== accepted.index) accepted = { index, bytes: encodeOutcome(index, new Uint8Array()) };
+    return accepted.bytes;
   },
   decode(row) {
     const index = bufferOf(row).readUIntBE(0, NUMBER_BYTES);
     return row.byteLength === NUMBER_BYTES ? { index } : { index, ...OUTCOME_REST.decode(row.subarray(NUMBER_BYTES)) };
   },
 };
+
+function encodeOutcome(index: number, rest: Uint8Array): Uint8Array {
+  const bytes = Buffer.allocUnsafe(NUMBER_BYTES + rest.byteLength);
+  bytes.writeUIntBE(index, 0, NUMBER_BYTES);
+  bytes.set(rest, NUMBER_BYTES);
+  return bytes;
+}
 
 function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

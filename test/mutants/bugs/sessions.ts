@@ -62,8 +62,8 @@ export const SESSIONS: readonly Bug[] = [
     edits: [
       {
         file: "src/metadata/outcome-rows.ts",
-        find: "if (bytes[at] === sequence % OUTCOMES_IN_ROW) return",
-        replace: "if ((bytes[at] ?? 0) >= sequence % OUTCOMES_IN_ROW) return",
+        find: "if (bytes[at] === place) return",
+        replace: "if ((bytes[at] ?? 0) >= place) return",
       },
     ],
   },
