@@ -11,6 +11,7 @@ import { systemRandom } from "../../src/core/random.ts";
 import { startHost } from "../../src/exchange/libp2p/host.ts";
 import { loadIdentity } from "../../src/exchange/libp2p/identity.ts";
 import type { Command, Outcome } from "../../src/metadata/commands.ts";
+import { holdYoungGeneration } from "../../src/node/young-generation.ts";
 import { Latencies } from "./latencies.ts";
 import { type Answer, blobCommand, type Peer, type Request, smallCommand, type Told, tokenCommand } from "./orders.ts";
 
@@ -20,6 +21,7 @@ const tell = (told: Told): void => {
   process.send?.(told);
 };
 
+holdYoungGeneration(systemClock); // as a node does
 let peers: readonly Peer[] = [];
 let driver: Driver | undefined;
 let streaming = false;

@@ -2,7 +2,7 @@ import { decide } from "./apply.ts";
 import { openAt } from "./apply-session.ts";
 import { type Effect, hashLink } from "./chain.ts";
 import type { Command, Outcome, Refusal } from "./commands.ts";
-import { changesOf, Draft, readRow } from "./draft.ts";
+import { changesOf, Draft } from "./draft.ts";
 import { decodeEntry, type Envelope } from "./entry.ts";
 import { HaltError } from "./halt-error.ts";
 import { CLUSTER_KEY } from "./keys.ts";
@@ -41,8 +41,6 @@ export class ApplyBatch implements View {
   readonly #policy: Policy;
   readonly #changes = new Map<string, Uint8Array | undefined>();
   readonly #ledger = new Ledger(this);
-  /** The schema of the cluster, once it was read. */
-  #version: { readonly value: number | undefined } | undefined;
 
   /** @param base the state as of the entry before the first */
   constructor(base: View, policy: Policy = DEFAULT_POLICY) {
@@ -69,10 +67,10 @@ export class ApplyBatch implements View {
     const effects: Effect[] = [];
     for (const envelope of envelopes) {
       const draft = new Draft(this);
-      const context: Context = { index, time, schema: envelope?.v ?? 0, policy: this.#policy, version: this.#clusterVersion() };
+      const context: ApplyContext = { index, time, schema: envelope?.v ?? 0, policy: this.#policy };
       const { outcome, duplicate, encoded = OUTCOME.encode(outcome) } = this.#settle(draft, context, envelope);
       effects.push({ outcome: encoded, changes: draft.changes });
-      for (const [key, value] of draft.changes) this.#change(key, value);
+      for (const [key, value] of draft.changes) this.#changes.set(key, value);
       const { command = NOTHING, session = 0, sequence = 0 } = envelope ?? {};
       commands.push({ index, outcome, command, session, sequence, duplicate });
     }
@@ -87,17 +85,7 @@ export class ApplyBatch implements View {
     return this.#changes;
   }
 
-  #clusterVersion(): number | undefined {
-    this.#version ??= { value: readRow(this, CLUSTER, CLUSTER_KEY)?.version };
-    return this.#version.value;
-  }
-
-  #change(key: string, value: Uint8Array | undefined): void {
-    if (key === CLUSTER_KEY) this.#version = undefined;
-    this.#changes.set(key, value);
-  }
-
-  #settle(draft: Draft, context: Context, envelope: Envelope | undefined): Settled {
+  #settle(draft: Draft, context: ApplyContext, envelope: Envelope | undefined): Settled {
     if (envelope === undefined) return { outcome: refusal("mismatch", context.index), duplicate: false };
     const { type } = envelope.command;
     if (envelope.session !== 0 && type !== "session.open") return settleInSession(draft, this.#ledger, context, envelope);
@@ -132,11 +120,6 @@ const SESSIONLESS: ReadonlySet<Command["type"]> = new Set(["cluster.init", "sess
 /** Stands in for what could not be read, and does as little. */
 const NOTHING: Command = { type: "clock.tick" };
 
-interface Context extends ApplyContext {
-  /** Schema that all members know; undefined before there is a cluster. */
-  readonly version: number | undefined;
-}
-
 interface Settled {
   readonly outcome: Outcome;
   readonly duplicate: boolean;
@@ -149,7 +132,7 @@ function refusal(refused: Refusal, index: number): Outcome {
 }
 
 /** A command whose session is unknown may have applied long ago: it is never applied blindly (G8). */
-function settleInSession(draft: Draft, ledger: Ledger, context: Context, envelope: Envelope): Settled {
+function settleInSession(draft: Draft, ledger: Ledger, context: ApplyContext, envelope: Envelope): Settled {
   const { session: id, sequence } = envelope;
   const { index, time, policy } = context;
   const session = openAt(ledger.session(id), time, policy.sessionIdleMs);
@@ -173,8 +156,8 @@ function touched({ raftId, highest }: Session, seenAt: number, lowest: number, s
 }
 
 /** The first that writes anything for its entry: a refusal drops what its guard has written. */
-function run(draft: Draft, context: Context, envelope: Envelope): Outcome {
-  const { version } = context;
+function run(draft: Draft, context: ApplyContext, envelope: Envelope): Outcome {
+  const version = draft.read(CLUSTER, CLUSTER_KEY)?.version;
   if (version !== undefined && envelope.v > version) return refusal("version", context.index);
   const { refused, digest, value } = decide(draft, context, envelope.command);
   if (refused !== undefined) draft.discard();
