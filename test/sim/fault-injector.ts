@@ -18,6 +18,9 @@ const UNHEARD_MORE_MAX = 4;
 /** After the sync that counts a start, and before its catalog is open. */
 const COUNTED_MS = 0.001;
 const STARTED_MS_MAX = 400;
+const FLOOD_FROM = 0.85;
+/** More than a few rows of outcomes hold. */
+const FLOOD = 50;
 const LATE_MAX = 16;
 /** A request has been read by then. */
 const ASKED_MS = 2;
@@ -63,7 +66,7 @@ export class FaultInjector {
       hunt: (action) => network.hunt(action),
       burst: this.#at((node, { strength }) => {
         this.#cluster.count("burst");
-        clients.burst(node, 3 + Math.floor(12 * strength));
+        clients.burst(node, strength < FLOOD_FROM ? 3 + Math.floor(12 * strength) : FLOOD);
       }),
       addMember: churned,
       removeMember: churned,

@@ -168,6 +168,12 @@ test("entries on their way to the disk may be overtaken by a snapshot, and are j
   expect(judge((all) => [installed(all), all.logWritten(2, late, true)])).toBe("state machine safety");
 });
 
+test("G8: what was done for one entry is not done for another", () => {
+  const twice = (invariants: Invariants) => [invariants.did(1, 5, "t1"), invariants.did(2, 5, "t1"), invariants.did(1, 6, "t2")];
+  expect(judge(twice)).toBeUndefined();
+  expect(judge((invariants) => [...twice(invariants), invariants.did(2, 6, "t1")])).toBe("exactly once");
+});
+
 test("a vote that has waited for the disk, while the log was cut within its term, is not judged", () => {
   const cutAt3 = meta(5, 1, 3, 3, { index: 3, term: 5 });
   const verdict = judge((all) => [

@@ -199,6 +199,10 @@ export class Invariants {
     this.#checkSeal(witness, index, seal);
   }
 
+  did(id: number, index: number, name: string): void {
+    if (!this.#retired.has(id)) this.#states.did(id, index, name);
+  }
+
   /** What a node says, when it leaves. */
   sent(from: number, message: RaftMessage): void {
     if (this.#retired.has(from)) return;

@@ -249,6 +249,9 @@ export class SimNode {
     driver.onSeal((index, seal) => {
       if (process.alive) invariants.entryApplied(this.id, index, seal);
     });
+    driver.onApplied(({ index, command, duplicate }) => {
+      if (process.alive && !duplicate && command.type === "token.create") invariants.did(this.id, index, command.id);
+    });
     let led = 0;
     driver.onConfiguration(() => {
       if (!process.alive || !driver.leads()) return;

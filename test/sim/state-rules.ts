@@ -6,6 +6,8 @@ export class StateRules {
   readonly #fail: (invariant: string, message: string) => void;
   readonly #seals = new Map<number, Uint8Array>();
   readonly #configurations = new Map<number, string>();
+  /** By what a command calls itself, which no other does: the entry that did it. */
+  readonly #done = new Map<string, number>();
 
   constructor(fail: (invariant: string, message: string) => void) {
     this.#fail = fail;
@@ -16,6 +18,13 @@ export class StateRules {
     const agreed = this.#configurations.get(index);
     if (agreed === undefined) this.#configurations.set(index, text);
     else if (agreed !== text) this.#fail("state machine safety", `node ${id} has the configuration ${text} at ${index}, others ${agreed}`);
+  }
+
+  /** A command was done, which nobody asks for twice: all replicas do it for one entry, whatever it was refused for there. */
+  did(id: number, index: number, name: string): void {
+    const before = this.#done.get(name);
+    if (before === undefined) this.#done.set(name, index);
+    else if (before !== index) this.#fail("exactly once", `node ${id} does ${name} for entry ${index}, which was done for entry ${before}`);
   }
 
   sealed(id: number, index: number, seal: Uint8Array): void {
