@@ -81,7 +81,7 @@ const MEAN_GAP: Readonly<Record<FaultKind, number>> = {
   rotTable: 20,
   rotCatalog: 10,
   stale: 7,
-  wipe: 20,
+  wipe: 15,
   addMember: 12,
   removeMember: 14,
   confChange: 3,
