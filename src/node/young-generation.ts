@@ -1,8 +1,8 @@
 import { getHeapSpaceStatistics, setFlagsFromString } from "node:v8";
 import type { Clock } from "../core/clock.ts";
 
-/** Of both halves together, what they may fill: V8 would let them grow to 32 MiB, and keep them while the load lasts. */
-const YOUNG_MAX_BYTES = 4 * 1024 * 1024;
+/** Of both halves together, from here on; V8 doubles them, so they have 4 MiB then. It would let them grow to 32 MiB, and keep them while the load lasts. */
+const YOUNG_MAX_BYTES = 3 * 1024 * 1024;
 const LOOK_MS = 250;
 
 /**
