@@ -104,6 +104,7 @@ export const MISREAD: readonly Bug[] = [
   {
     number: 260,
     name: "a stream is heard after it was given up",
+    harmless: "each word is held against the start of its sender anew, and a stream that was aborted brings no more",
     edits: [
       {
         file: "src/consensus/libp2p/inbound.ts",
@@ -135,6 +136,7 @@ export const MISREAD: readonly Bug[] = [
   {
     number: 263,
     name: "a snapshot of an earlier start is taken",
+    harmless: "what a snapshot holds is committed, whichever start sends it, and its term is looked at by the core",
     edits: [{ file: "src/consensus/inbox.ts", find: "    if (refusal !== undefined) throw refusalError(from, refusal);\n", replace: "" }],
   },
 ];
