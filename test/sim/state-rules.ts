@@ -1,11 +1,12 @@
 import type { ConfState } from "../../src/raft/types.ts";
 import { sameBytes } from "./log-mirror.ts";
+import { isSameConfState } from "./witness.ts";
 
 /** At one index all nodes have one state (Raft paper, figure 3): told by its seal and its configuration. */
 export class StateRules {
   readonly #fail: (invariant: string, message: string) => void;
   readonly #seals = new Map<number, Uint8Array>();
-  readonly #configurations = new Map<number, string>();
+  readonly #configurations = new Map<number, ConfState>();
   /** By what a command calls itself, which no other does: the entry that did it. */
   readonly #done = new Map<string, number>();
 
@@ -14,10 +15,12 @@ export class StateRules {
   }
 
   configured(id: number, index: number, confState: ConfState): void {
-    const text = JSON.stringify(confState);
     const agreed = this.#configurations.get(index);
-    if (agreed === undefined) this.#configurations.set(index, text);
-    else if (agreed !== text) this.#fail("state machine safety", `node ${id} has the configuration ${text} at ${index}, others ${agreed}`);
+    if (agreed === undefined) this.#configurations.set(index, confState);
+    else if (!isSameConfState(agreed, confState)) {
+      const [own, others] = [confState, agreed].map((each) => JSON.stringify(each));
+      this.#fail("state machine safety", `node ${id} has the configuration ${own} at ${index}, others ${others}`);
+    }
   }
 
   /** A command was done, which nobody asks for twice: all replicas do it for one entry, whatever it was refused for there. */

@@ -53,7 +53,7 @@ export function committingAt(leader: Witness, index: number): readonly ConfState
 
 export function configured(witness: Witness, conf: ConfState): void {
   const [known] = witness.configurations;
-  if (known === conf || (known !== undefined && isSame(known, conf))) return;
+  if (known === conf || (known !== undefined && isSameConfState(known, conf))) return;
   witness.configurations = known === undefined ? [conf] : [conf, known];
 }
 
@@ -62,6 +62,6 @@ export function isQuorum({ voters, votersOutgoing }: ConfState, count: (half: re
   return [voters, votersOutgoing].every((half) => half.length === 0 || count(half) > half.length / 2);
 }
 
-function isSame(a: ConfState, b: ConfState): boolean {
+export function isSameConfState(a: ConfState, b: ConfState): boolean {
   return a.autoLeave === b.autoLeave && SETS.every((set) => a[set].length === b[set].length && a[set].every((id, at) => id === b[set][at]));
 }
