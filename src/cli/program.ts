@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { ConfigError } from "../config/load.ts";
 import { systemCode } from "../core/errors.ts";
 import { Failure } from "./failure.ts";
+import { nodeCommands } from "./nodes.ts";
 import { serveCommand } from "./serve.ts";
 import { statusCommand } from "./status.ts";
 import { tokenCommand } from "./token.ts";
@@ -10,11 +11,13 @@ import { tokenCommand } from "./token.ts";
 export interface Terminal {
   readonly environment: Readonly<Record<string, string | undefined>>;
   print(text: string): void;
+  /** A line that the next one takes the place of where people look on, which is on standard error: what is printed stays clean. */
+  progress(line: string, last: boolean): void;
 }
 
 /** @returns the exit code: 0, 1 for what went wrong, 2 for a command line that is wrong */
 export async function runProgram(args: readonly string[], environment: Terminal["environment"]): Promise<number> {
-  const terminal: Terminal = { environment, print };
+  const terminal: Terminal = { environment, print, progress };
   const program = new Command("roadstead")
     .description("A container registry that is its own cluster.")
     .version(ownVersion(), "-V, --version")
@@ -23,6 +26,7 @@ export async function runProgram(args: readonly string[], environment: Terminal[
     .addCommand(serveCommand(terminal))
     .addCommand(statusCommand(terminal))
     .addCommand(tokenCommand(terminal));
+  for (const command of nodeCommands(terminal)) program.addCommand(command);
   embed(program);
   try {
     await program.parseAsync(args, { from: "user" });
@@ -36,6 +40,11 @@ export async function runProgram(args: readonly string[], environment: Terminal[
 function print(text: string): void {
   if (process.stdout.listenerCount("error") === 0) process.stdout.on("error", endQuietly);
   process.stdout.write(text);
+}
+
+function progress(line: string, last: boolean): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}${last ? "\n" : ""}`);
+  else process.stderr.write(`${line}\n`);
 }
 
 function endQuietly(error: Error): void {

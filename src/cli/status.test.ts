@@ -8,6 +8,8 @@ const NODE = {
   addresses: [],
   role: "voter",
   alive: true,
+  draining: false,
+  copies: 2,
   appliedIndex: 9,
   blobs: 2,
   bytes: 20_000_000,
@@ -23,7 +25,17 @@ test("status is a table with a row a node, `-` for what is not known, and a line
     cutOff: false,
     nodes: [
       { ...NODE, name: "a", peerId: "P1", http: "127.0.0.1:5001", zone: "rack-1" },
-      { name: "node-2", peerId: "P2", http: "127.0.0.1:5002", role: "learner", alive: false, zone: "", addresses: [] },
+      {
+        name: "node-2",
+        peerId: "P2",
+        http: "127.0.0.1:5002",
+        role: "learner",
+        alive: false,
+        draining: false,
+        copies: 0,
+        zone: "",
+        addresses: [],
+      },
     ],
     warnings: ["one copy only"],
   });

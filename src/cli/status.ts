@@ -4,7 +4,7 @@ import type { Terminal } from "./program.ts";
 import { formatBytes, renderTable } from "./table.ts";
 
 /** The admin door's answer, as far as the table shows it. */
-interface ClusterStatus {
+export interface ClusterStatus {
   readonly clusterId: string;
   readonly leader?: string;
   readonly commitIndex: number;
@@ -13,11 +13,13 @@ interface ClusterStatus {
   readonly warnings: readonly string[];
 }
 
-interface NodeStatus {
+export interface NodeStatus {
   readonly name: string;
   readonly peerId: string;
   readonly role: string;
   readonly alive: boolean;
+  readonly draining: boolean;
+  readonly copies: number;
   readonly zone: string;
   readonly http: string;
   readonly addresses: readonly string[];
@@ -51,7 +53,7 @@ export function renderStatus(status: ClusterStatus): string {
   const rows = status.nodes.map((node) => [
     node.name,
     node.name === status.leader ? "leader" : node.role,
-    node.alive ? (node.cutOff === true ? "cut off" : "alive") : "down",
+    stateOf(node),
     node.zone || "-",
     node.appliedIndex === undefined ? "-" : String(node.appliedIndex),
     node.blobs === undefined ? "-" : String(node.blobs),
@@ -63,4 +65,12 @@ export function renderStatus(status: ClusterStatus): string {
   const table = renderTable([["NAME", "ROLE", "STATE", "ZONE", "APPLIED", "BLOBS", "SIZE", "FREE", "HTTP", "PEER ID"], ...rows]);
   const notes = [...(status.cutOff ? ["this node is cut off from the majority: what it says may be old"] : []), ...status.warnings];
   return `${head}\n${table}${notes.length === 0 ? "" : `\n${notes.map((note) => `! ${note}\n`).join("")}`}`;
+}
+
+/** In one word or two, for a table. */
+export function stateOf({ alive, cutOff, draining, copies }: NodeStatus): string {
+  if (!alive) return "down";
+  if (cutOff === true) return "cut off";
+  if (draining) return copies === 0 ? "drained" : "draining";
+  return "alive";
 }

@@ -32,6 +32,12 @@ export class ReplaceableCatalog implements AppliedCatalog {
   target() {
     return this.#current.target();
   }
+  copiesOf(member: RaftId) {
+    return this.#current.copiesOf(member);
+  }
+  heldBy(member: RaftId, after: string, limit: number) {
+    return this.#current.heldBy(member, after, limit);
+  }
   heldOnlyBy(member: RaftId, after: string, limit: number) {
     return this.#current.heldOnlyBy(member, after, limit);
   }

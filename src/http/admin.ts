@@ -12,6 +12,19 @@ export interface Admin {
     readonly uses: number;
     readonly ttlMs: number;
   }): Promise<{ readonly token: string; readonly join: readonly string[] }>;
+  /** Nodes are given by name or peer id. @throws OciError with the reason and the way out, as do the next three */
+  drain(node: string): Promise<NodeChange>;
+  undrain(node: string): Promise<NodeChange>;
+  /** @param how `lost`: give up what lies there alone; `force`: also where it is alive and not drained */
+  remove(node: string, how: { readonly lost: boolean; readonly force: boolean }): Promise<NodeChange>;
+  /** Without a node, to the voter that has applied most. Resolves when it leads. */
+  transferLeader(node: string | undefined): Promise<{ readonly leader: string }>;
+}
+
+export interface NodeChange {
+  readonly node: string;
+  /** Copies that the node holds, by the catalog. */
+  readonly copies: number;
 }
 
 export interface ClusterStatus {
@@ -31,6 +44,10 @@ export interface NodeStatus {
   readonly peerId: string;
   readonly role: "voter" | "learner";
   readonly alive: boolean;
+  /** Its copies are being moved to the others. */
+  readonly draining: boolean;
+  /** Copies that the catalog lists for it. */
+  readonly copies: number;
   readonly zone: string;
   readonly addresses: readonly string[];
   readonly http: string;
@@ -54,6 +71,9 @@ const BODY_BYTES_MAX = 64 * 1024;
 const USES_MAX = 1_000;
 const TTL_MS_MAX = 365 * 24 * 3_600_000;
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 24 * 3_600_000 };
+/** `uses` and `ttl` are optional; a ttl that is a number is in ms. */
+const TOKEN_EXAMPLE = '{"uses": 1, "ttl": "1h"}';
+const NODE_EXAMPLE = '{"node": "node-2"}';
 const TTL = /^(\d{1,12})(ms|s|m|h|d)$/;
 
 /** `/_roadstead/v1`: served on the unix socket (0600) alone, until there are users. */
@@ -67,6 +87,20 @@ export function createAdminApp(admin: Admin, options: WrapOptions): Handler {
       case "/_roadstead/v1/tokens":
         requireMethod(request, "POST");
         return createToken(admin, request);
+      case "/_roadstead/v1/nodes/drain":
+        requireMethod(request, "POST");
+        return wishOf(request).then(async (wish) => json(200, await admin.drain(nodeOf(wish))));
+      case "/_roadstead/v1/nodes/undrain":
+        requireMethod(request, "POST");
+        return wishOf(request).then(async (wish) => json(200, await admin.undrain(nodeOf(wish))));
+      case "/_roadstead/v1/nodes/remove":
+        requireMethod(request, "POST");
+        return wishOf(request).then(async (wish) =>
+          json(200, await admin.remove(nodeOf(wish), { lost: flagOf(wish, "lost"), force: flagOf(wish, "force") })),
+        );
+      case "/_roadstead/v1/leader":
+        requireMethod(request, "POST");
+        return wishOf(request).then(async (wish) => json(200, await admin.transferLeader("node" in wish ? nodeOf(wish) : undefined)));
       default:
         throw new OciError("NOT_FOUND", "the admin API has no such path");
     }
@@ -79,26 +113,37 @@ function requireMethod(request: HttpRequest, method: string): void {
 }
 
 async function createToken(admin: Admin, request: HttpRequest): Promise<HttpResponse> {
-  const wish = parseWish(await readBody(request, BODY_BYTES_MAX));
-  return json(201, await admin.createToken(wish), ["Cache-Control", "no-store"]);
+  const { uses = 1, ttl = "1h" } = await wishOf(request, TOKEN_EXAMPLE);
+  if (typeof uses !== "number" || !Number.isInteger(uses) || uses < 1 || uses > USES_MAX) {
+    throw new OciError("REQUEST_INVALID", `uses is to be a whole number from 1 to ${USES_MAX}`);
+  }
+  return json(201, await admin.createToken({ uses, ttlMs: parseTtl(ttl) }), ["Cache-Control", "no-store"]);
 }
 
-/** `{"uses": 1, "ttl": "1h"}`, both optional; a ttl that is a number is in ms. */
-function parseWish(bytes: Uint8Array): { readonly uses: number; readonly ttlMs: number } {
+/** The body, an object in JSON; none is an empty one. */
+async function wishOf(request: HttpRequest, example = NODE_EXAMPLE): Promise<Readonly<Record<string, unknown>>> {
+  const bytes = await readBody(request, BODY_BYTES_MAX);
   let wish: unknown = {};
   try {
     if (bytes.byteLength > 0) wish = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (error) {
-    throw new OciError("REQUEST_INVALID", 'the body is no JSON: send {"uses": 1, "ttl": "1h"}', {}, error);
+    throw new OciError("REQUEST_INVALID", `the body is no JSON: send ${example}`, {}, error);
   }
   if (typeof wish !== "object" || wish === null || Array.isArray(wish)) {
-    throw new OciError("REQUEST_INVALID", 'the body is to be an object: {"uses": 1, "ttl": "1h"}');
+    throw new OciError("REQUEST_INVALID", `the body is to be an object: ${example}`);
   }
-  const { uses = 1, ttl = "1h" } = wish as { uses?: unknown; ttl?: unknown };
-  if (typeof uses !== "number" || !Number.isInteger(uses) || uses < 1 || uses > USES_MAX) {
-    throw new OciError("REQUEST_INVALID", `uses is to be a whole number from 1 to ${USES_MAX}`);
-  }
-  return { uses, ttlMs: parseTtl(ttl) };
+  return wish as Readonly<Record<string, unknown>>;
+}
+
+function nodeOf({ node }: Readonly<Record<string, unknown>>): string {
+  if (typeof node === "string" && node !== "") return node;
+  throw new OciError("REQUEST_INVALID", `node is to be a node's name or peer id: ${NODE_EXAMPLE}`);
+}
+
+function flagOf(wish: Readonly<Record<string, unknown>>, name: string): boolean {
+  const { [name]: flag = false } = wish;
+  if (typeof flag === "boolean") return flag;
+  throw new OciError("REQUEST_INVALID", `${name} is to be true or false`);
 }
 
 function parseTtl(ttl: unknown): number {

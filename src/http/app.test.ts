@@ -177,6 +177,22 @@ function adminDouble() {
         wishes.push(wish);
         return { token: "t", join: ["/ip4/127.0.0.1/tcp/1"] };
       },
+      drain: async (node) => {
+        wishes.push({ drain: node });
+        return { node, copies: 4 };
+      },
+      undrain: async (node) => {
+        wishes.push({ undrain: node });
+        return { node, copies: 4 };
+      },
+      remove: async (node, how) => {
+        wishes.push({ remove: node, ...how });
+        return { node, copies: 0 };
+      },
+      transferLeader: async (node) => {
+        wishes.push({ lead: node });
+        return { leader: node ?? "n2" };
+      },
     },
     {
       log: new LogDouble(),
@@ -203,6 +219,33 @@ test("the admin API answers the cluster's status and makes tokens", async () => 
     { uses: 1, ttlMs: 3_600_000 },
     { uses: 1, ttlMs: 1_500 },
   ]);
+});
+
+test("the admin API drains, removes and hands over, and refuses a wish that names no node", async () => {
+  const { handler, wishes } = adminDouble();
+  const post = async (path: string, body: string) => {
+    const { status, json } = await ask(handler, "POST", `/_roadstead/v1/${path}`, { body });
+    return [status, json];
+  };
+  expect(await post("nodes/drain", '{"node":"n1"}')).toEqual([200, { node: "n1", copies: 4 }]);
+  expect(await post("nodes/undrain", '{"node":"n1"}')).toEqual([200, { node: "n1", copies: 4 }]);
+  expect(await post("nodes/remove", '{"node":"n1","lost":true}')).toEqual([200, { node: "n1", copies: 0 }]);
+  expect(await post("leader", '{"node":"n3"}')).toEqual([200, { leader: "n3" }]);
+  expect(await post("leader", "")).toEqual([200, { leader: "n2" }]);
+  const before = [...wishes];
+  expect(before).toEqual([
+    { drain: "n1" },
+    { undrain: "n1" },
+    { remove: "n1", lost: true, force: false },
+    { lead: "n3" },
+    { lead: undefined },
+  ]);
+  for (const path of ["nodes/drain", "nodes/undrain", "nodes/remove", "leader"]) {
+    for (const body of ["{", "[]", '{"node":7}', '{"node":""}']) expect((await post(path, body))[0], `${path} ${body}`).toBe(400);
+    expect((await ask(handler, "GET", `/_roadstead/v1/${path}`)).status).toBe(405);
+  }
+  expect((await post("nodes/remove", '{"node":"n1","lost":1}'))[0]).toBe(400);
+  expect(wishes).toEqual(before);
 });
 
 test.each([

@@ -4,7 +4,7 @@ import type { ClusterCommand, MemberCommand, MemberFacts } from "./commands.ts";
 import { ACCEPTED, type Decision, refuse } from "./decision.ts";
 import type { Draft } from "./draft.ts";
 import { bootKey, CLUSTER_KEY, memberKey, peerKey, ROSTER_KEY, usageKey } from "./keys.ts";
-import { readRoster } from "./membership.ts";
+import { needOf, readDurability, readRoster } from "./membership.ts";
 import type { ApplyContext } from "./policy.ts";
 import type { Member } from "./records.ts";
 import { CLUSTER, MEMBER, PEER, ROSTER, USAGE } from "./rows.ts";
@@ -73,9 +73,14 @@ export function updateMember(draft: Draft, command: Of<"member.update">): Decisi
   return ACCEPTED;
 }
 
-export function setMemberState(draft: Draft, command: Of<"member.state">): Decision {
+export function setMemberState(draft: Draft, context: ApplyContext, command: Of<"member.state">): Decision {
   const old = draft.read(MEMBER, memberKey(command.raftId));
   if (old === undefined) return refuse("unknown");
+  if (command.draining === true && command.keepCount === true) {
+    const roster = readRoster(draft);
+    const staying = roster.seats.filter((seat) => seat.id !== command.raftId && !seat.down && !seat.draining);
+    if (staying.length < needOf(roster, readDurability(draft, context.policy))) return refuse("count");
+  }
   writeMember(draft, { ...old, down: command.down ?? old.down, draining: command.draining ?? old.draining });
   return ACCEPTED;
 }

@@ -42,7 +42,7 @@ export function decide(draft: Draft, context: ApplyContext, command: Command): D
     case "member.update":
       return updateMember(draft, command);
     case "member.state":
-      return setMemberState(draft, command);
+      return setMemberState(draft, context, command);
     case "member.remove":
       return removeMember(draft, command);
     case "token.create":

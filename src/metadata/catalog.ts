@@ -46,6 +46,10 @@ export interface Catalog {
   repositoriesLinking(digest: Digest, after: string, limit: number): Promise<readonly RepositoryName[]>;
   /** Visible links of the repository that no manifest names and whose lease ends before `before`, soonest first. */
   leasesEnding(repository: RepositoryName, before: CatalogTime, limit: number): Promise<readonly Digest[]>;
-  /** Live records with fewer member copies than `copies` allows, for repair; digests strictly after `after`. */
+  /** Live records with fewer copies than they are to have on members that do not drain, for repair; digests strictly after `after`. */
   shortRecords(after: string, limit: number): Promise<readonly Digest[]>;
+  /** How many live records list a copy of this member. */
+  copiesOf(member: RaftId): number;
+  /** Live records that list a copy of this member; digests strictly after `after`. */
+  heldBy(member: RaftId, after: string, limit: number): Promise<readonly Digest[]>;
 }

@@ -88,7 +88,7 @@ const SHAPES: { readonly [T in Command["type"]]: Shape } = {
   "clock.tick": {},
   "member.add": { member, token: fields({ id: tokenId, hash: bytes(64) }) },
   "member.update": { raftId: positive, member },
-  "member.state": { raftId: positive, down: optional(flag), draining: optional(flag) },
+  "member.state": { raftId: positive, down: optional(flag), draining: optional(flag), keepCount: optional(flag) },
   "member.remove": { raftId: positive, lost: optional(flag) },
   "token.create": { id: tokenId, hash: bytes(64), uses: positive, ttlMs: count },
   "token.revoke": { id: tokenId },

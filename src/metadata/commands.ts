@@ -38,7 +38,14 @@ export type MemberCommand =
   /** Use of the token and the membership are one entry, keyed by peer id: a retry is answered again. The outcome's `value` is the raft id. */
   | { readonly type: "member.add"; readonly member: MemberFacts; readonly token: { readonly id: string; readonly hash: Uint8Array } }
   | { readonly type: "member.update"; readonly raftId: RaftId; readonly member: MemberFacts }
-  | { readonly type: "member.state"; readonly raftId: RaftId; readonly down?: boolean; readonly draining?: boolean }
+  /** Refused `count` where it drains with `keepCount` and fewer than `need` members, neither down nor draining, would stay to take the copies. */
+  | {
+      readonly type: "member.state";
+      readonly raftId: RaftId;
+      readonly down?: boolean;
+      readonly draining?: boolean;
+      readonly keepCount?: boolean;
+    }
   /** Strikes its copies everywhere. Refused `count` where it holds a record's only copy, unless `lost` says that this is known. */
   | { readonly type: "member.remove"; readonly raftId: RaftId; readonly lost?: boolean }
   | { readonly type: "token.create"; readonly id: string; readonly hash: Uint8Array; readonly uses: number; readonly ttlMs: number }

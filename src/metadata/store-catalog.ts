@@ -24,6 +24,7 @@ import {
   tagKey,
   tagPrefix,
   tokenKey,
+  usageKey,
   widthPrefix,
 } from "./keys.ts";
 import { EMPTY_ROSTER, needOf, targetOf } from "./membership.ts";
@@ -56,6 +57,7 @@ import {
   type Row,
   TAG,
   TOKEN,
+  USAGE,
 } from "./rows.ts";
 import type { CatalogStore } from "./view.ts";
 
@@ -251,18 +253,31 @@ class StoreCatalog implements AppliedCatalog {
     return rows.map(([key]) => parseLeaseRest(key.slice(prefix.length))).flatMap(({ lease, digest }) => (lease < before ? digest : []));
   }
 
-  /** Records of too few copies stand in the index by their number; those that a removal struck, under the removed member. */
+  /** Records of too few copies stand in the index by their number; those that a removal struck, or a drain is to move, under that member. */
   async shortRecords(after: string, limit: number): Promise<readonly Digest[]> {
     const { roster } = this.#members();
     const target = this.target();
-    const prefixes = [...Array.from({ length: target }, (_, copies) => widthPrefix(copies)), ...roster.removed.map(holderPrefix)];
+    const leaving = [...roster.removed, ...roster.seats.filter((seat) => seat.draining).map((seat) => seat.id)];
+    const prefixes = [...Array.from({ length: target }, (_, copies) => widthPrefix(copies)), ...leaving.map(holderPrefix)];
     const short = (text: string): Digest | undefined => {
       const record = readRow(this.#store, BLOB, blobKey(text as Digest));
-      return record?.state === "live" && this.holders(record).length < target ? (text as Digest) : undefined;
+      return record?.state === "live" && this.#staying(record) < target ? (text as Digest) : undefined;
     };
     const found = new Set<Digest>();
     for (const prefix of prefixes) for (const digest of await this.#collect(prefix, after, limit, short)) found.add(digest);
     return [...found].sort().slice(0, limit);
+  }
+
+  #staying(record: BlobRecord): number {
+    return this.holders(record).filter((member) => !member.draining).length;
+  }
+
+  copiesOf(member: RaftId): number {
+    return this.#plain(USAGE, usageKey(member))?.copies ?? 0;
+  }
+
+  heldBy(member: RaftId, after: string, limit: number): Promise<readonly Digest[]> {
+    return this.#collect(holderPrefix(member), after, limit, (text) => text as Digest);
   }
 
   heldOnlyBy(member: RaftId, after: string, limit: number): Promise<readonly Digest[]> {

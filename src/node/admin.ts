@@ -1,4 +1,5 @@
 import type { Consensus } from "../consensus/consensus.ts";
+import type { Membership } from "../consensus/membership.ts";
 import type { Clock } from "../core/clock.ts";
 import { OciError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
@@ -7,10 +8,12 @@ import { drawToken, fingerprintOf, hashSecret, makeToken } from "../exchange/joi
 import type { Host } from "../exchange/libp2p/host.ts";
 import type { Admin, ClusterStatus, NodeStatus } from "../http/admin.ts";
 import type { Member } from "../metadata/records.ts";
+import { createMemberAdmin } from "./admin-members.ts";
 import { askVitals, type Vitals } from "./status-protocol.ts";
 
 export interface AdminOptions {
   readonly consensus: Consensus;
+  readonly membership: Pick<Membership, "transferLeader">;
   readonly host: Host;
   /** The cluster's public key, SPKI DER. */
   readonly publicKey: Uint8Array;
@@ -21,7 +24,7 @@ export interface AdminOptions {
 }
 
 export function createAdmin(options: AdminOptions): Admin {
-  return { status: () => clusterStatus(options), createToken: (wish) => createToken(options, wish) };
+  return { status: () => clusterStatus(options), createToken: (wish) => createToken(options, wish), ...createMemberAdmin(options) };
 }
 
 async function clusterStatus(options: AdminOptions): Promise<ClusterStatus> {
@@ -33,7 +36,10 @@ async function clusterStatus(options: AdminOptions): Promise<ClusterStatus> {
     members.map((member) => (member.raftId === consensus.self ? vitals() : askVitals(host, member.peerId, clock, log))),
   );
   const voters = new Set(status.voters);
-  const nodes = members.map((member, index) => nodeStatus(member, voters.has(member.raftId), answers[index]));
+  const nodes = members.map((member, index) => ({
+    ...nodeStatus(member, voters.has(member.raftId), answers[index]),
+    copies: catalog.copiesOf(member.raftId),
+  }));
   return {
     clusterId: catalog.cluster()?.clusterId ?? "",
     leader: status.cutOff || status.leader === undefined ? undefined : catalog.member(status.leader)?.name,
@@ -44,12 +50,13 @@ async function clusterStatus(options: AdminOptions): Promise<ClusterStatus> {
   };
 }
 
-function nodeStatus(member: Member, isVoter: boolean, vitals: Vitals | undefined): NodeStatus {
+function nodeStatus(member: Member, isVoter: boolean, vitals: Vitals | undefined): Omit<NodeStatus, "copies"> {
   return {
     name: member.name,
     peerId: member.peerId,
     role: isVoter ? "voter" : "learner",
     alive: vitals !== undefined,
+    draining: member.draining,
     zone: member.zone,
     addresses: member.addresses,
     http: member.http,

@@ -18,6 +18,7 @@ import { createMetrics } from "../http/metrics.ts";
 import { listenHttp } from "../http/node-http/server.ts";
 import type { MemberFacts } from "../metadata/commands.ts";
 import { createRegistry } from "../registry/create.ts";
+import { startDraining } from "../upkeep/drain.ts";
 import { startExpiring } from "../upkeep/expire.ts";
 import { keepMembers } from "../upkeep/members.ts";
 import { keepPresence } from "../upkeep/presence.ts";
@@ -154,6 +155,11 @@ async function openStorage(base: Foundation, self: { peerId: MemberFacts["peerId
     settling.stop();
     await settling.idle();
   });
+  const draining = startDraining({ consensus, self: self.raftId, copies: config["durability.copies"], clock, log: upkeepLog });
+  stack.defer(async () => {
+    draining.stop();
+    await draining.idle();
+  });
   const sweeping = startSweeping({ consensus, blobs, clock, log: upkeepLog });
   stack.defer(async () => {
     sweeping.stop();
@@ -216,7 +222,7 @@ function watchMembership({ config, consensus, host, clock, stack, ...base }: Fou
 async function openAdminDoor(base: Foundation, vitals: () => Promise<Vitals>): Promise<string> {
   const { consensus, host, keys, clock, random, front, data, stack } = base;
   const log = base.log.child({ part: "admin" });
-  const admin = createAdmin({ consensus, host, publicKey: publicKeyOf(keys), vitals, clock, random, log });
+  const admin = createAdmin({ consensus, membership: consensus, host, publicKey: publicKeyOf(keys), vitals, clock, random, log });
   const place = placeAdminSocket(data);
   stack.defer(() => place.forget());
   const handler = createAdminApp(admin, { log, random, clock, limits: front.limits, tally: undefined, accessLog: "writes" });

@@ -138,9 +138,12 @@ export class Repair {
     const record = catalog.blob(digest);
     if (record?.state !== "live") return;
     const commit = this.newCommit(record.sizeBytes);
-    const held = new Set(catalog.holders(record).map((member) => member.raftId));
+    const holders = catalog.holders(record);
+    const held = new Set(holders.map((member) => member.raftId));
     if (await this.#hold(digest, record, held, commit, signal)) held.add(this.#options.self.raftId);
-    const spread = new Spread(this.#context, { digest, sizeBytes: record.sizeBytes, root: record.root, commit, held: [...held] });
+    const leaving = holders.filter((member) => member.draining).map((member) => member.raftId);
+    const counted = [...held].filter((raftId) => !leaving.includes(raftId));
+    const spread = new Spread(this.#context, { digest, sizeBytes: record.sizeBytes, root: record.root, commit, held: counted, leaving });
     const additions: Promise<void>[] = [];
     const add = (copy: RaftId): void => void additions.push(this.#addLate(digest, copy, commit));
     try {

@@ -31,6 +31,8 @@ export interface Spreading {
   readonly commit: Commit;
   /** Members that hold it already, durably and pinned or in the record. */
   readonly held: readonly RaftId[];
+  /** Holders that drain: they count for nothing, and get nothing. */
+  readonly leaving?: readonly RaftId[];
 }
 
 const RETRY_MS = 250;
@@ -82,7 +84,7 @@ export class Spread {
         if (this.#work.signal.aborted || context.stopping.aborted) return;
         context.log.error({ digest: blob.digest, error }, "a blob could not be spread");
       })
-      .finally(() => this.#enough.resolve(this.#copies.size >= this.#need));
+      .finally(() => this.#enough.resolve(this.#durable >= this.#need));
   }
 
   /** How many copies the target still lacks; what is left when `done` is for the repair. */
@@ -92,8 +94,13 @@ export class Spread {
 
   /** Targets that may be sent to at the moment. */
   get #atOnce(): number {
-    const missing = this.#need - this.#copies.size;
+    const missing = this.#need - this.#durable;
     return missing > 0 && this.#blob.sizeBytes > AT_ONCE_BYTES ? missing : this.lacking;
+  }
+
+  /** What `need` counts: a member that drains still holds what it holds. */
+  get #durable(): number {
+    return this.#copies.size + (this.#blob.leaving?.length ?? 0);
   }
 
   get copies(): readonly RaftId[] {
@@ -133,7 +140,7 @@ export class Spread {
   }
 
   #shortage(): OciError {
-    const { copies, need } = { copies: this.#copies.size, need: this.#need };
+    const { copies, need } = { copies: this.#durable, need: this.#need };
     return new OciError(
       "UNAVAILABLE",
       `${need} members are to hold the blob before it is acknowledged, and ${copies} can be reached: the upload is kept, send the request again`,
@@ -149,7 +156,7 @@ export class Spread {
       this.#need = consensus.catalog.need();
       await this.#round(signal);
       this.#settleNeed();
-      if (this.#copies.size >= this.#need || clock.monotonicMs() + RETRY_MS > untilMs) return;
+      if (this.#durable >= this.#need || clock.monotonicMs() + RETRY_MS > untilMs) return;
       if (consensus.status().cutOff) return; // nothing could be committed: the client hears of it at once
       await pause(clock, RETRY_MS, signal);
     }
@@ -159,7 +166,7 @@ export class Spread {
   async #round(signal: AbortSignal): Promise<void> {
     const { clock, consensus } = this.#context;
     this.#settleNeed();
-    const tried = new Set(this.#copies);
+    const tried = new Set([...this.#copies, ...(this.#blob.leaving ?? [])]);
     const running = new Set<Promise<void>>();
     const launch = (): boolean => {
       const [target] = candidates(consensus.catalog, this.#blob.digest, tried);
@@ -170,7 +177,7 @@ export class Spread {
       return true;
     };
     const endHedge = clock.every(HEDGE_MS, () => {
-      if (this.#copies.size < this.#need) launch();
+      if (this.#durable < this.#need) launch();
     });
     try {
       for (;;) {
@@ -188,7 +195,8 @@ export class Spread {
   async #send(target: Member, signal: AbortSignal): Promise<void> {
     const { consensus, exchange, log } = this.#context;
     const { digest, sizeBytes, root, commit } = this.#blob;
-    const holders = consensus.catalog.members().filter((member) => this.#copies.has(member.raftId));
+    const { leaving = [] } = this.#blob;
+    const holders = consensus.catalog.members().filter(({ raftId }) => this.#copies.has(raftId) || leaving.includes(raftId));
     const wanted = { digest, sizeBytes, root, holders: holders.map((member) => member.peerId) };
     try {
       await exchange.spread(wanted, commit.commitId, [target.peerId], () => this.#acknowledge(target.raftId), signal);
@@ -206,6 +214,6 @@ export class Spread {
   }
 
   #settleNeed(): void {
-    if (this.#copies.size >= this.#need) this.#enough.resolve(true);
+    if (this.#durable >= this.#need) this.#enough.resolve(true);
   }
 }

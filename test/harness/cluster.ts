@@ -43,6 +43,9 @@ export interface NodeStatus {
   readonly alive: boolean;
   readonly appliedIndex: number;
   readonly blobs: number;
+  readonly draining: boolean;
+  /** Copies that the catalog lists for it. */
+  readonly copies: number;
 }
 
 export interface ClusterStatus {

@@ -18,6 +18,7 @@ import { factsOf } from "../../src/metadata/scenario.ts";
 import type { RegistryLimits } from "../../src/registry/context.ts";
 import { createRegistry } from "../../src/registry/create.ts";
 import type { Caller, PutManifest, Registry } from "../../src/registry/registry.ts";
+import { type Draining, startDraining } from "../../src/upkeep/drain.ts";
 import { Repair } from "../../src/upkeep/repair.ts";
 import { type Settling, startSettling } from "../../src/upkeep/settle.ts";
 
@@ -25,6 +26,8 @@ import { type Settling, startSettling } from "../../src/upkeep/settle.ts";
 
 export const ANYONE: Caller = { principal: "anonymous" };
 export const NEVER: AbortSignal = new AbortController().signal;
+/** Where the cluster's record names none. */
+const COPIES = 3;
 const SECRET_HASH = createHash("sha256").update("secret").digest();
 
 /** One node's view of the shared consensus: it may be cut off alone. */
@@ -81,6 +84,7 @@ export interface TestNode {
   readonly registry: Registry;
   readonly repair: Repair;
   readonly settling: Settling;
+  readonly draining: Draining;
 }
 
 export interface TestClusterOptions {
@@ -130,6 +134,7 @@ export class TestCluster {
     const common = { consensus, blobs, exchange, clock, random: seededRandom(number), log: silentLog, self: { peerId, raftId } };
     const repair = this.repairOf({ raftId, peerId, consensus, blobs, exchange });
     const settling = startSettling({ consensus, blobs, clock, log: silentLog, self: raftId });
+    const draining = startDraining({ consensus, self: raftId, copies: COPIES, clock, log: silentLog });
     const registry = createRegistry({
       ...common,
       uploads,
@@ -138,7 +143,7 @@ export class TestCluster {
       assertLogRoom: () => this.#options.assertLogRoom?.() ?? Promise.resolve(),
       ...(this.#options.sparse === undefined ? {} : { allowsSparse: this.#options.sparse }),
     });
-    const node = { raftId, peerId, consensus, blobs, uploads, exchange, registry, repair, settling };
+    const node = { raftId, peerId, consensus, blobs, uploads, exchange, registry, repair, settling, draining };
     this.nodes.push(node);
     return node;
   }
@@ -158,7 +163,7 @@ export class TestCluster {
       random: seededRandom(raftId),
       log: silentLog,
       self: { peerId, raftId },
-      copies: 3,
+      copies: COPIES,
       deadlineMs: 0,
       stopping: this.#stopping.signal,
     });
@@ -186,16 +191,18 @@ export class TestCluster {
 
   /** All that goes on behind answers has ended. */
   async idle(): Promise<void> {
-    for (const { repair, settling } of this.nodes) {
+    for (const { repair, settling, draining } of this.nodes) {
       await repair.idle();
+      await draining.idle();
       await settling.idle();
     }
   }
 
   stop(): void {
     this.#stopping.abort();
-    for (const { repair, settling } of this.nodes) {
+    for (const { repair, settling, draining } of this.nodes) {
       repair.stop();
+      draining.stop();
       settling.stop();
     }
   }
