@@ -1,5 +1,5 @@
 import type { Digest } from "../core/digest.ts";
-import type { RaftId } from "../core/peer.ts";
+import type { PeerId, RaftId } from "../core/peer.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
 import type { BlobRecord, CatalogTime } from "../metadata/records.ts";
 import { type AppliedCatalog, createCatalog } from "../metadata/store-catalog.ts";
@@ -52,6 +52,9 @@ export class ReplaceableCatalog implements AppliedCatalog {
   }
   member(raftId: RaftId) {
     return this.#current.member(raftId);
+  }
+  wasRemoved(peerId: PeerId) {
+    return this.#current.wasRemoved(peerId);
   }
   joinToken(id: string) {
     return this.#current.joinToken(id);

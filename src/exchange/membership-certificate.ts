@@ -32,3 +32,8 @@ export function verifyWith(publicKey: Uint8Array, message: Uint8Array, signature
 function statement({ clusterId, peerId, raftId }: Membership): Uint8Array {
   return encode(["roadstead membership 1", clusterId, peerId, raftId]);
 }
+
+/** What the cluster signs for one that asks whether it is out: fresh by its nonce, and bound to the two who speak. */
+export function standingStatement(nonce: Uint8Array, asker: PeerId, member: PeerId, removed: boolean): Uint8Array {
+  return encode(["roadstead standing 1", Buffer.from(nonce), asker, member, removed]);
+}

@@ -1,5 +1,5 @@
 import type { Digest } from "../core/digest.ts";
-import type { RaftId } from "../core/peer.ts";
+import type { PeerId, RaftId } from "../core/peer.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
 import type {
   BlobRecord,
@@ -23,6 +23,8 @@ export interface Catalog {
   time(): CatalogTime;
   members(): readonly Member[];
   member(raftId: RaftId): Member | undefined;
+  /** Whether it was a member and is out: an identity never comes back. */
+  wasRemoved(peerId: PeerId): boolean;
   /** Also one that is good no more, as long as its record is kept. */
   joinToken(id: string): JoinTokenRecord | undefined;
   repository(repository: RepositoryName): RepositoryRecord | undefined;

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { Digest } from "../core/digest.ts";
+import type { PeerId } from "../core/peer.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
 import { digestNamed, Scenario } from "./scenario.ts";
 import { type AppliedCatalog, createCatalog } from "./store-catalog.ts";
@@ -153,6 +154,17 @@ test("records are short after growth, and after a removal, without a write to an
   expect(await allShort(catalog, 4)).toEqual(digests.toSpliced(1, 1));
   spread(first, fourth);
   expect(await allShort(catalog, 4)).toEqual(digests.slice(2));
+});
+
+test("one that was removed is known as such, one that never was a member is not", () => {
+  const scenario = new Scenario();
+  const [, second] = scenario.found(2);
+  const catalog = createCatalog(scenario.store);
+  const { peerId } = catalog.member(second ?? 0)!;
+  expect(catalog.wasRemoved(peerId)).toBe(false);
+  scenario.run({ type: "member.remove", raftId: second ?? 0 });
+  const after = createCatalog(scenario.store);
+  expect([after.wasRemoved(peerId), after.wasRemoved("12D3KooWstranger" as PeerId)]).toEqual([true, false]);
 });
 
 test("heldOnlyBy names what would be lost with a member, the copies of removed ones left out", async () => {

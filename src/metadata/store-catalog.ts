@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
 import type { Digest } from "../core/digest.ts";
-import type { RaftId } from "../core/peer.ts";
+import type { PeerId, RaftId } from "../core/peer.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
 import type { Catalog } from "./catalog.ts";
 import { readRow } from "./draft.ts";
@@ -17,6 +17,7 @@ import {
   manifestKey,
   memberKey,
   parseLeaseRest,
+  peerKey,
   REPOSITORY_PREFIX,
   ROSTER_KEY,
   referrerPrefix,
@@ -50,6 +51,7 @@ import {
   LINK,
   MANIFEST,
   MEMBER,
+  PEER,
   REFERRER,
   REPOSITORY,
   ROSTER,
@@ -169,6 +171,11 @@ class StoreCatalog implements AppliedCatalog {
 
   member(raftId: RaftId): Member | undefined {
     return this.#members().byId.get(raftId);
+  }
+
+  wasRemoved(peerId: PeerId): boolean {
+    const known = readRow(this.#store, PEER, peerKey(peerId)); // not cached: a stranger has as many ids as it likes
+    return known !== undefined && this.member(known.raftId) === undefined;
   }
 
   durability(): Durability {

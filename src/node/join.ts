@@ -129,6 +129,7 @@ export async function admitNewcomers(host: Host, clock: Clock, log: Log, admissi
     sign: (message) => sign(null, message, key),
     clock,
     log,
+    wasRemoved: (peer) => admission.consensus.catalog.wasRemoved(peer),
     admit: (facts, tokenId, secretHash, newcomer, signal) =>
       admit(admission, memberOf(facts, newcomer), { id: tokenId, hash: secretHash }, signal),
   };

@@ -12,6 +12,7 @@ import { projectOf } from "../core/reference.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { Host } from "../exchange/libp2p/host.ts";
 import { createLibp2pExchange } from "../exchange/libp2p/libp2p-exchange.ts";
+import { askRemoved } from "../exchange/libp2p/standing.ts";
 import { createAdminApp } from "../http/admin.ts";
 import { createApp } from "../http/app.ts";
 import { createMetrics } from "../http/metrics.ts";
@@ -33,6 +34,7 @@ import type { ClusterKeys, ClusterState } from "./cluster-state.ts";
 import type { Front } from "./front.ts";
 import { admitNewcomers } from "./join.ts";
 import { metricSource } from "./metrics.ts";
+import { watchRemoval } from "./removal-watch.ts";
 import { announceSelf } from "./self-announcement.ts";
 import { askReach, serveVitals, type Vitals } from "./status-protocol.ts";
 import { guardVersion } from "./version-guard.ts";
@@ -197,8 +199,20 @@ function onMemberConnected(host: Host, run: () => void): () => void {
 }
 
 /** The Raft configuration follows the members; who is out loses its connections as soon as that has applied here (G7). */
-function watchMembership({ config, consensus, host, clock, stack, ...base }: Foundation): void {
+function watchMembership({ config, consensus, host, clock, stack, random, keys, ...base }: Foundation): void {
   const log = base.log.child({ part: "members" });
+  const publicKey = publicKeyOf(keys);
+  const removal = watchRemoval({
+    consensus,
+    ask: (addresses, signal) => askRemoved(host, addresses, publicKey, random, signal),
+    fail: (error) => consensus.fail(error),
+    clock,
+    log,
+  });
+  stack.defer(async () => {
+    removal.stop();
+    await removal.idle();
+  });
   stack.defer(keepMembers({ consensus, membership: consensus, votersMax: config["cluster.voters"], clock, log }));
   stack.defer(keepVersion({ consensus, membership: consensus, clock, log }));
   stack.defer(

@@ -40,6 +40,9 @@ test("G1: a node is drained and removed while clients push and pull through it, 
   expect((await running.status(door)).nodes.find(({ name }) => name === leaving.name)).toMatchObject({ draining: true, copies: 0 });
 
   expect(await run("remove", leaving.name)).toMatchObject({ code: 0, stdout: expect.stringContaining("is no member any more") });
+  // nobody speaks with it any more: it asks, is told, and ends by itself
+  const last = await leaving.logged(({ msg }) => typeof msg === "string" && msg.startsWith("this node was removed from the cluster"));
+  expect(last).toMatchObject({ level: "error", msg: expect.stringContaining("join with an empty data folder and a new token") });
   await leaving.kill("SIGKILL");
   expect(await run("remove", leaving.name)).toMatchObject({
     code: 1,

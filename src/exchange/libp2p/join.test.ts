@@ -9,6 +9,7 @@ import { signMembership } from "../membership-certificate.ts";
 import { Loopback } from "./cluster.conformance.ts";
 import type { Host } from "./host.ts";
 import { type JoinAnswer, type JoinServer, requestJoin, serveJoin } from "./join.ts";
+import { askRemoved } from "./standing.ts";
 
 const never = new AbortController().signal;
 const keys = generateKeyPairSync("ed25519");
@@ -57,6 +58,7 @@ function serve(changes: Partial<JoinServer> = {}): Promise<void> {
     sign: (message) => sign(null, message, keys.privateKey),
     clock,
     log: silentLog,
+    wasRemoved: () => false,
     admit,
     ...changes,
   });
@@ -156,4 +158,16 @@ test("no stream of the join protocol stays open", async () => {
   for (let at = 0; at < 9; at += 1) await join({ ...token, secret: new Uint8Array(32) }).catch(() => {});
   await join();
   while (loopback.openStreams("/roadstead/join/1.0.0") > 0) await new Promise((resolve) => setImmediate(resolve));
+});
+
+test("G7: one that is out is told so with the cluster's signature, and no other key's word counts", async () => {
+  const out: string[] = [];
+  await serve({ wasRemoved: (peer) => out.includes(peer) });
+  const ask = (key: Uint8Array): Promise<boolean> => askRemoved(newcomer, member.addresses(), key, systemRandom, never);
+  expect(await ask(publicKey)).toBe(false);
+  out.push(newcomer.self);
+  expect(await ask(publicKey)).toBe(true);
+  const other = generateKeyPairSync("ed25519").publicKey.export({ type: "spki", format: "der" });
+  await expect(ask(other)).rejects.toThrow("does not hold the key of this cluster");
+  expect(admitted).toEqual([]);
 });

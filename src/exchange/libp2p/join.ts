@@ -7,7 +7,7 @@ import { type PeerId, parsePeerId, type RaftId } from "../../core/peer.ts";
 import type { Random } from "../../core/random.ts";
 import { AttemptLimit } from "../attempt-limit.ts";
 import { fingerprintOf, hashSecret, type JoinToken, sameBytes } from "../join-token.ts";
-import { verifyMembership, verifyWith } from "../membership-certificate.ts";
+import { standingStatement, verifyMembership, verifyWith } from "../membership-certificate.ts";
 import { Channel } from "./channel.ts";
 import type { Host } from "./host.ts";
 import { asFields, bytesOf, count, packError, REQUEST_SIZE_MAX, text, throwIfError } from "./wire.ts";
@@ -59,7 +59,7 @@ class WrongCluster extends Error {
 }
 
 const ROUND_MS = 20_000;
-const NONCE_SIZE_BYTES = 32;
+export const NONCE_SIZE_BYTES = 32;
 const FAILURES_MAX = 10;
 const WINDOW_MS = 60_000;
 const ANSWER_SIZE_MAX = 4 * 1024 * 1024;
@@ -177,6 +177,8 @@ export interface JoinServer {
   readonly sign: (message: Uint8Array) => Uint8Array;
   readonly clock: Clock;
   readonly log: Log;
+  /** Whether the peer was a member and is out for good; false where this node does not know of it. */
+  readonly wasRemoved: (peer: PeerId) => boolean;
   /**
    * Decides, through consensus; any member may. Called again with the same peer it answers again without another use of the token.
    * @throws OciError UNAVAILABLE without a quorum
@@ -226,8 +228,13 @@ async function welcome(
   signal: AbortSignal,
 ): Promise<Readonly<Record<string, unknown>>> {
   if (limit.isBlocked(remoteHost)) return { refused: "tooManyAttempts" };
-  const nonce = bytesOf(asFields(await channel.readFrame(REQUEST_SIZE_MAX)), "nonce");
+  const first = asFields(await channel.readFrame(REQUEST_SIZE_MAX));
+  const nonce = bytesOf(first, "nonce");
   if (nonce.byteLength !== NONCE_SIZE_BYTES) throw new Error("the newcomer sent no nonce");
+  if (first.standing === true) {
+    const removed = server.wasRemoved(newcomer);
+    return { removed, signature: Buffer.from(server.sign(standingStatement(nonce, newcomer, self, removed))) };
+  }
   await channel.writeFrame({ publicKey: Buffer.from(server.publicKey), signature: Buffer.from(server.sign(proof(nonce, newcomer, self))) });
   const asked = asFields(await channel.readFrame(REQUEST_SIZE_MAX));
   if (limit.isBlocked(remoteHost)) return { refused: "tooManyAttempts" }; // several at once must not get past the limit
