@@ -43,8 +43,15 @@ export class ElectionRules {
     );
   }
 
-  /** It stands for election. */
-  asked({ id, applied, log, campaigning }: Witness, { type, term, lastIndex, lastTerm, transfer }: VoteMessage): void {
+  /**
+   * It stands for election.
+   * @param committedAt the entry that is committed at an index, as far as anyone has said: what the disk has there may be one that is being replaced (seed 5540)
+   */
+  asked(
+    { id, applied, log, campaigning }: Witness,
+    { type, term, lastIndex, lastTerm, transfer }: VoteMessage,
+    committedAt: (index: number) => Uint8Array | undefined,
+  ): void {
     if (type === "vote") {
       this.#requests.set(`${id}:${term}`, { lastIndex, lastTerm });
       const { durable } = log;
@@ -53,7 +60,7 @@ export class ElectionRules {
     }
     const commit = campaigning?.() ?? 0;
     for (let index = applied + 1; index <= commit && !transfer; index += 1) {
-      const record = log.records.get(index);
+      const record = committedAt(index) ?? log.records.get(index);
       if (record === undefined || !isConfChangeRecord(record)) continue;
       this.#fail(
         "no campaign before what is committed of the configuration has applied",

@@ -232,7 +232,7 @@ export class Invariants {
         break;
       case "vote":
       case "preVote":
-        this.#elections.asked(witness, message);
+        this.#elections.asked(witness, message, (index) => this.#committed[index]);
         break;
       case "appendReply":
         if (!message.rejected) this.#acknowledged(witness, message.to, message.term, message.index);

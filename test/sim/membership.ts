@@ -57,8 +57,8 @@ export class MembershipChurn {
     if (this.#open > 0) return true;
     for (const node of this.#cluster.nodes.values()) {
       const { log, applied } = this.#cluster.invariants.witness(node.id);
-      // What a leader has not written yet may be one.
-      if (node.driver?.leads() === true && node.driver.status().lastIndex > log.lastIndex) return true;
+      // What it has not written yet may be one, also where it leads no more (seed 3376).
+      if (node.driver !== undefined && node.driver.status().lastIndex > log.lastIndex) return true;
       for (let index = applied + 1; index <= log.lastIndex; index += 1) {
         const record = log.records.get(index);
         if (record !== undefined && (isConfChangeRecord(record) || isRemoval(record))) return true;
