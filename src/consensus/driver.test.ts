@@ -102,6 +102,15 @@ test("reads that wait together share rounds", async () => {
   expect(rounds).toBeLessThanOrEqual(5);
 });
 
+test("a wish for another leader reaches the leader from whichever node it is made at, also for a third one", async () => {
+  cluster = await MemoryCluster.create(3);
+  const leader = await cluster.leader();
+  const [asked, heir] = [1, 2, 3].filter((id) => id !== leader.self) as [number, number];
+  await cluster.until(() => cluster.node(asked).status().leader === leader.self);
+  cluster.node(asked).transferLeader(heir);
+  await cluster.until(() => cluster.node(heir).leads());
+});
+
 test("G8: proposals of which messages are lost and repeated apply once, through changes of the leader", async () => {
   cluster = await MemoryCluster.create(3);
   const counts = counted(2);

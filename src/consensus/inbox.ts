@@ -76,8 +76,10 @@ export class Inbox implements TransportHandler {
     switch (message.kind) {
       case "raft": {
         const { type, to } = message.message;
+        // A wish for another leader names whom as its sender, whoever sends it on.
+        const isItsOwn = message.message.from === from || type === "transferLeader";
         // Proposals come as envelopes, which the leader stamps; snapshots on streams of their own.
-        if (message.message.from === from && to === self && type !== "propose" && type !== "snapshot") loop.step(message.message);
+        if (isItsOwn && to === self && type !== "propose" && type !== "snapshot") loop.step(message.message);
         break;
       }
       case "proposal":

@@ -29,7 +29,7 @@ export interface Membership {
    * @returns why it was not taken
    */
   proposeConfChange(change: ConfChange): string | undefined;
-  /** As leader: hands over to a voter. Given up after an election timeout. */
+  /** Hands leadership over to a voter; elsewhere than at the leader the wish is sent on to it. Given up after an election timeout. */
   transferLeader(to: RaftId): void;
   /** Called when a configuration has applied, when this node begins or ends to lead, and after a snapshot was installed. */
   onConfiguration(listener: () => void): () => void;
