@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { freePorts, roadstead, startCluster } from "../harness/cluster.ts";
+import { program } from "../harness/program.ts";
 import { blocksOf } from "./blocks.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-const MAIN = join(ROOT, "src/cli/main.ts");
 const blocks = blocksOf(readFileSync(join(ROOT, "README.md"), "utf8"));
 
 let folder: string;
@@ -69,7 +69,8 @@ test.skipIf(!hasCurl())(
 
 /** Starts a node as its host would, and waits until it is ready. */
 async function serve(args: readonly string[]): Promise<void> {
-  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+  const main = await program(); // what `npm i -g` puts there
+  const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "inherit"] });
   children.push(child);
   for await (const line of createInterface({ input: child.stdout })) {
     if (JSON.parse(line).msg !== "ready") continue;
