@@ -25,7 +25,7 @@ export async function build(out = join(ROOT, "dist")): Promise<readonly string[]
 }
 
 /** A library that says it could not be bundled as it stands would fail at a user's. */
-function refuse(level: "debug" | "info" | "warn", log: { readonly code?: string; readonly message: string; readonly id?: string }): void {
+function refuse(level: "debug" | "info" | "warn", log: { readonly message: string; readonly id?: string }): void {
   const foreign = log.id?.includes("node_modules") ?? false;
   if (level === "warn" && !foreign) throw new Error(`dist/ was not made: ${log.message}`);
 }

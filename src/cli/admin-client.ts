@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import type { ClientRequest, IncomingMessage, RequestOptions } from "node:http";
 import { request as requestSecure } from "node:https";
 import { join, resolve } from "node:path";
+import type { Command } from "commander";
 import { ADMIN_SOCKET, ADMIN_SOCKET_POINTER } from "../config/data-folder.ts";
 import { request as requestPlain } from "../core/builtin-http.ts";
 import { systemCode } from "../core/errors.ts";
@@ -11,6 +12,14 @@ import { Failure } from "./failure.ts";
 export type Door = { readonly server: URL; readonly socket?: undefined } | { readonly socket: string; readonly server?: undefined };
 
 const TIMEOUT_MS = 30_000;
+
+/** The options of every command that speaks with a node. */
+export function withDoor(command: Command): Command {
+  return command
+    .option("--data <dir>", "data folder of a node on this machine; its admin socket is asked [ROADSTEAD_DATA]")
+    .option("--server <url>", "a node's HTTP front end [ROADSTEAD_SERVER]")
+    .option("--json", "print the answer as JSON");
+}
 
 /** @throws Failure where none, or both, are given */
 export function doorOf(

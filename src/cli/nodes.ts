@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Command } from "commander";
-import { callAdmin, type Door, doorOf } from "./admin-client.ts";
+import { callAdmin, type Door, doorOf, withDoor } from "./admin-client.ts";
 import { Failure } from "./failure.ts";
 import type { Terminal } from "./program.ts";
 import { renderProgress } from "./progress.ts";
@@ -75,13 +75,6 @@ function removeCommand(terminal: Terminal): Command {
       const change = await post<NodeChange>(doorOf(options, terminal.environment), `${NODES}/remove`, { node, lost, force });
       terminal.print(options.json === true ? json(change) : renderRemoved(change));
     });
-}
-
-function withDoor(command: Command): Command {
-  return command
-    .option("--data <dir>", "data folder of a node on this machine; its admin socket is asked [ROADSTEAD_DATA]")
-    .option("--server <url>", "a node's HTTP front end [ROADSTEAD_SERVER]")
-    .option("--json", "print the answer as JSON");
 }
 
 function json(value: unknown): string {

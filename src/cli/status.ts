@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { callAdmin, doorOf } from "./admin-client.ts";
+import { callAdmin, doorOf, withDoor } from "./admin-client.ts";
 import type { Terminal } from "./program.ts";
 import { formatBytes, renderTable } from "./table.ts";
 
@@ -33,15 +33,12 @@ export interface NodeStatus {
 export const STATUS_PATH = "/_roadstead/v1/status";
 
 export function statusCommand(terminal: Terminal): Command {
-  return new Command("status")
-    .description("Show the cluster: its leader, and each node with its role, state and load.")
-    .option("--data <dir>", "data folder of a node on this machine; its admin socket is asked [ROADSTEAD_DATA]")
-    .option("--server <url>", "a node's HTTP front end [ROADSTEAD_SERVER]")
-    .option("--json", "print the whole answer as JSON")
-    .action(async (options: { data?: string; server?: string; json?: boolean }) => {
+  return withDoor(new Command("status").description("Show the cluster: its leader, and each node with its role, state and load.")).action(
+    async (options: { data?: string; server?: string; json?: boolean }) => {
       const status = await callAdmin(doorOf(options, terminal.environment), "GET", STATUS_PATH);
       terminal.print(options.json === true ? `${JSON.stringify(status, undefined, 2)}\n` : renderStatus(status as ClusterStatus));
-    });
+    },
+  );
 }
 
 export function renderStatus(status: ClusterStatus): string {

@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError } from "commander";
-import { callAdmin, doorOf } from "./admin-client.ts";
+import { callAdmin, doorOf, withDoor } from "./admin-client.ts";
 import { Failure } from "./failure.ts";
 import type { Terminal } from "./program.ts";
 
@@ -12,13 +12,9 @@ interface JoinToken {
 }
 
 export function tokenCommand(terminal: Terminal): Command {
-  const create = new Command("create")
-    .description("Make a join token and print the command that a new node is started with.")
+  const create = withDoor(new Command("create").description("Make a join token and print the command that a new node is started with."))
     .option("--uses <n>", "how many nodes may join with it", readUses, 1)
     .option("--ttl <duration>", "how long it is good, such as 30m, 1h or 7d", "1h")
-    .option("--data <dir>", "data folder of a node on this machine; its admin socket is asked [ROADSTEAD_DATA]")
-    .option("--server <url>", "a node's HTTP front end [ROADSTEAD_SERVER]")
-    .option("--json", "print token and addresses as JSON")
     .action(async (options: { uses: number; ttl: string; data?: string; server?: string; json?: boolean }) => {
       const { uses, ttl } = options;
       const answer = await createToken(doorOf(options, terminal.environment), { uses, ttl });

@@ -36,10 +36,9 @@ async function clusterStatus(options: AdminOptions): Promise<ClusterStatus> {
     members.map((member) => (member.raftId === consensus.self ? vitals() : askVitals(host, member.peerId, clock, log))),
   );
   const voters = new Set(status.voters);
-  const nodes = members.map((member, index) => ({
-    ...nodeStatus(member, voters.has(member.raftId), answers[index]),
-    copies: catalog.copiesOf(member.raftId),
-  }));
+  const nodes = members.map((member, index) =>
+    nodeStatus(member, voters.has(member.raftId), catalog.copiesOf(member.raftId), answers[index]),
+  );
   return {
     clusterId: catalog.cluster()?.clusterId ?? "",
     leader: status.cutOff || status.leader === undefined ? undefined : catalog.member(status.leader)?.name,
@@ -50,13 +49,14 @@ async function clusterStatus(options: AdminOptions): Promise<ClusterStatus> {
   };
 }
 
-function nodeStatus(member: Member, isVoter: boolean, vitals: Vitals | undefined): Omit<NodeStatus, "copies"> {
+function nodeStatus(member: Member, isVoter: boolean, copies: number, vitals: Vitals | undefined): NodeStatus {
   return {
     name: member.name,
     peerId: member.peerId,
     role: isVoter ? "voter" : "learner",
     alive: vitals !== undefined,
     draining: member.draining,
+    copies,
     zone: member.zone,
     addresses: member.addresses,
     http: member.http,

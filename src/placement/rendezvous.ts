@@ -16,7 +16,7 @@ export interface PlacementMember {
  * @returns at most `copies` ids, the most wanted first, in distinct zones as long as there are any
  */
 export function place(digest: Digest, members: readonly PlacementMember[], copies: number): readonly RaftId[] {
-  const ranked = rank(digest, members, copies);
+  const ranked = rank(digest, members);
   const placed = new Set<RaftId>();
   const wanted = Math.min(copies, ranked.length);
   // each round takes the best of every zone once: the copies are spread as evenly as there are zones
@@ -32,38 +32,14 @@ export function place(digest: Digest, members: readonly PlacementMember[], copie
   return [...placed];
 }
 
-interface Ranked {
-  readonly raftId: RaftId;
-  readonly zone: string;
-  readonly score: number;
-}
-
-/** Of each zone the best `copies`, which are all that can be placed, by descending score; ids break ties, which leaves nothing to the order of the input. */
-function rank(digest: Digest, members: readonly PlacementMember[], copies: number): readonly Ranked[] {
+/** By descending score; ids break ties, which leaves nothing to the order of the input. */
+function rank(digest: Digest, members: readonly PlacementMember[]): readonly PlacementMember[] {
   const seed = seedOf(digest);
-  const zones = new Map<string, Ranked[]>();
-  for (const member of members) {
-    if (member.capacity <= 0) continue;
-    const { raftId, zone } = member;
-    const ranked = { raftId, zone, score: score(seed, member) };
-    const best = zones.get(zone);
-    if (best === undefined) zones.set(zone, [ranked]);
-    else insert(best, ranked, copies);
-  }
-  return [...zones.values()].flat().sort(compare);
-}
-
-function compare(a: Ranked, b: Ranked): number {
-  return b.score - a.score || a.raftId - b.raftId;
-}
-
-/** Into a sorted list that keeps its first `length`. */
-function insert(best: Ranked[], one: Ranked, length: number): void {
-  let at = best.length;
-  while (at > 0 && compare(one, best[at - 1]!) < 0) at -= 1;
-  if (at >= length) return;
-  best.splice(at, 0, one);
-  if (best.length > length) best.pop();
+  return members
+    .filter((member) => member.capacity > 0)
+    .map((member) => ({ member, score: score(seed, member) }))
+    .sort((a, b) => b.score - a.score || a.member.raftId - b.member.raftId)
+    .map(({ member }) => member);
 }
 
 interface Seed {

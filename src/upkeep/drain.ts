@@ -22,7 +22,7 @@ export interface Draining {
   stop(): void;
 }
 
-const PERIOD_MS = 2_000;
+const PERIOD_MS = 30_000;
 const PAGE = 256;
 /** Proposals on their way at once. */
 const AT_ONCE = 16;
@@ -38,6 +38,7 @@ export function startDraining(options: DrainOptions): Draining {
 class Drainer implements Draining {
   readonly #options: DrainOptions;
   readonly #stops: readonly (() => void)[];
+  readonly #going = new Set<Promise<void>>();
   #running: Promise<void> | undefined;
   #again = false;
   #stopped = false;
@@ -59,11 +60,21 @@ class Drainer implements Draining {
   }
 
   async idle(): Promise<void> {
-    while (this.#running !== undefined) await this.#running;
+    while (this.#running !== undefined || this.#going.size > 0) await Promise.all([this.#running, ...this.#going]);
   }
 
   #hear({ command, outcome }: Applied): void {
-    if (outcome.refused === undefined && (command.type === "member.state" || command.type === "copy.add")) this.#wake();
+    if (outcome.refused !== undefined) return;
+    if (command.type === "member.state") this.#wake();
+    // of this one alone: to look through all of them for each copy that is made would take longer and longer
+    if (command.type === "copy.add" && this.#drains() && this.#mayGo(command.digest)) this.#goes(command.digest);
+  }
+
+  #goes(digest: Digest): void {
+    const going = this.#giveUp(digest)
+      .catch((error: unknown) => this.#options.log.debug({ digest, error }, "a copy of a node that drains stays until the next pass"))
+      .finally(() => this.#going.delete(going));
+    this.#going.add(going);
   }
 
   #drains(): boolean {
