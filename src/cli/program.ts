@@ -1,7 +1,8 @@
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { ConfigError } from "../config/load.ts";
 import { systemCode } from "../core/errors.ts";
+import { programVersion } from "../core/program-version.ts";
+import { auditCommand } from "./audit.ts";
 import { Failure } from "./failure.ts";
 import { nodeCommands } from "./nodes.ts";
 import { serveCommand } from "./serve.ts";
@@ -20,12 +21,13 @@ export async function runProgram(args: readonly string[], environment: Terminal[
   const terminal: Terminal = { environment, print, progress };
   const program = new Command("roadstead")
     .description("A container registry that is its own cluster.")
-    .version(ownVersion(), "-V, --version")
+    .version(programVersion(), "-V, --version")
     .configureHelp({ helpWidth: 110 })
     .showHelpAfterError("(run with --help for what is allowed)")
     .addCommand(serveCommand(terminal))
     .addCommand(statusCommand(terminal))
-    .addCommand(tokenCommand(terminal));
+    .addCommand(tokenCommand(terminal))
+    .addCommand(auditCommand(terminal));
   for (const command of nodeCommands(terminal)) program.addCommand(command);
   embed(program);
   try {
@@ -64,10 +66,4 @@ function exitCodeOf(error: unknown): number {
   else if (error instanceof Failure) process.stderr.write(`roadstead: ${error.message}\n`);
   else process.stderr.write(`roadstead: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   return 1;
-}
-
-/** Of the package.json above `src/` or `dist/`. */
-function ownVersion(): string {
-  const manifest: unknown = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
-  return typeof manifest === "object" && manifest !== null && "version" in manifest ? String(manifest.version) : "0.0.0";
 }

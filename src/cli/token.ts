@@ -2,10 +2,12 @@ import { Command, InvalidArgumentError } from "commander";
 import { callAdmin, doorOf, withDoor } from "./admin-client.ts";
 import { Failure } from "./failure.ts";
 import type { Terminal } from "./program.ts";
+import { renderTable } from "./table.ts";
 
 export const TOKENS_PATH = "/_roadstead/v1/tokens";
 
 interface JoinToken {
+  readonly id: string;
   readonly token: string;
   /** Addresses at which a newcomer reaches the cluster. */
   readonly join: readonly string[];
@@ -20,7 +22,48 @@ export function tokenCommand(terminal: Terminal): Command {
       const answer = await createToken(doorOf(options, terminal.environment), { uses, ttl });
       terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : renderToken(answer, uses, ttl));
     });
-  return new Command("token").description("Join tokens: what lets a new node into the cluster.").addCommand(create);
+  return new Command("token")
+    .description("Join tokens: what lets a new node into the cluster.")
+    .addCommand(create)
+    .addCommand(listCommand(terminal))
+    .addCommand(revokeCommand(terminal));
+}
+
+interface TokenStatus {
+  readonly id: string;
+  readonly state: string;
+  readonly usesLeft: number;
+  readonly msLeft: number;
+}
+
+interface DoorOptions {
+  readonly data?: string;
+  readonly server?: string;
+  readonly json?: boolean;
+}
+
+function listCommand(terminal: Terminal): Command {
+  return withDoor(new Command("list").description("Show the join tokens that are kept, good or not; never their secrets.")).action(
+    async (options: DoorOptions) => {
+      const { tokens } = (await callAdmin(doorOf(options, terminal.environment), "GET", TOKENS_PATH)) as { tokens: readonly TokenStatus[] };
+      terminal.print(options.json === true ? `${JSON.stringify(tokens, undefined, 2)}\n` : renderTokens(tokens));
+    },
+  );
+}
+
+function revokeCommand(terminal: Terminal): Command {
+  return withDoor(new Command("revoke").description("Make a join token good for nothing, at once and on every node."))
+    .argument("<id>", "as `roadstead token list` shows it")
+    .action(async (id: string, options: DoorOptions) => {
+      const token = await callAdmin(doorOf(options, terminal.environment), "POST", `${TOKENS_PATH}/revoke`, { id });
+      terminal.print(options.json === true ? `${JSON.stringify(token, undefined, 2)}\n` : `No node joins with the token ${id} any more.\n`);
+    });
+}
+
+export function renderTokens(tokens: readonly TokenStatus[]): string {
+  const left = (ms: number): string => (ms >= 3_600_000 ? `${Math.floor(ms / 3_600_000)} h` : `${Math.ceil(ms / 60_000)} min`);
+  const rows = tokens.map(({ id, state, usesLeft, msLeft }) => [id, state, String(usesLeft), state === "good" ? left(msLeft) : "-"]);
+  return renderTable([["ID", "STATE", "USES LEFT", "TIME LEFT"], ...rows]);
 }
 
 /** @throws Failure with what the node said */
@@ -31,16 +74,23 @@ export async function createToken(door: Parameters<typeof callAdmin>[0], wish: {
 }
 
 function isJoinToken(value: unknown): value is JoinToken {
-  if (typeof value !== "object" || value === null || !("token" in value) || !("join" in value)) return false;
-  return typeof value.token === "string" && Array.isArray(value.join) && value.join.every((address) => typeof address === "string");
+  if (typeof value !== "object" || value === null || !("id" in value) || !("token" in value) || !("join" in value)) return false;
+  return (
+    typeof value.id === "string" &&
+    typeof value.token === "string" &&
+    Array.isArray(value.join) &&
+    value.join.every((address) => typeof address === "string")
+  );
 }
 
-function renderToken({ token, join }: JoinToken, uses: number, ttl: string): string {
+function renderToken({ id, token, join }: JoinToken, uses: number, ttl: string): string {
   const [address, ...others] = join;
   return `Start ${uses === 1 ? "the new node" : `each of up to ${uses} new nodes`} within ${ttl}, with a folder, ports and a name of its own:
 
   roadstead serve --data DIR --http HOST:PORT --p2p HOST:PORT --join ${address ?? "ADDRESS"} --token ${token}
-${others.length === 0 ? "" : `\nThe cluster also listens for it at:\n${others.map((other) => `  ${other}\n`).join("")}`}`;
+${others.length === 0 ? "" : `\nThe cluster also listens for it at:\n${others.map((other) => `  ${other}\n`).join("")}`}
+It is taken back with: roadstead token revoke ${id}
+`;
 }
 
 function readUses(text: string): number {

@@ -41,6 +41,12 @@ export class ReplaceableCatalog implements AppliedCatalog {
   heldOnlyBy(member: RaftId, after: string, limit: number) {
     return this.#current.heldOnlyBy(member, after, limit);
   }
+  auditTrail(limit: number) {
+    return this.#current.auditTrail(limit);
+  }
+  joinTokens() {
+    return this.#current.joinTokens();
+  }
   cluster() {
     return this.#current.cluster();
   }

@@ -3,6 +3,7 @@ import { json } from "./answers.ts";
 import { type WrapOptions, wrap } from "./app.ts";
 import { readBody } from "./body.ts";
 import type { Handler, HttpRequest, HttpResponse } from "./http.ts";
+import { parseQuery } from "./query.ts";
 
 /** What an administrator may ask of this node; `node/` implements it. */
 export interface Admin {
@@ -11,7 +12,12 @@ export interface Admin {
   createToken(wish: {
     readonly uses: number;
     readonly ttlMs: number;
-  }): Promise<{ readonly token: string; readonly join: readonly string[] }>;
+  }): Promise<{ readonly id: string; readonly token: string; readonly join: readonly string[] }>;
+  tokens(): Promise<readonly TokenStatus[]>;
+  /** @throws OciError NOT_FOUND */
+  revokeToken(id: string): Promise<TokenStatus>;
+  /** The newest first. */
+  audit(limit: number): Promise<readonly AuditEntry[]>;
   /** Nodes are given by name or peer id. @throws OciError with the reason and the way out, as do the next three */
   drain(node: string): Promise<NodeChange>;
   undrain(node: string): Promise<NodeChange>;
@@ -25,6 +31,25 @@ export interface NodeChange {
   readonly node: string;
   /** Copies that the node holds, by the catalog. */
   readonly copies: number;
+}
+
+/** A join token, never its secret. */
+export interface TokenStatus {
+  readonly id: string;
+  readonly state: "good" | "used up" | "expired" | "revoked";
+  readonly usesLeft: number;
+  /** Of catalog time, which stands still without a quorum; 0 where it is over. */
+  readonly msLeft: number;
+}
+
+export interface AuditEntry {
+  readonly number: number;
+  /** ISO 8601, by the clock of the node that noted it. */
+  readonly at: string;
+  readonly node: string;
+  readonly action: string;
+  readonly target: string;
+  readonly detail: string;
 }
 
 export interface ClusterStatus {
@@ -73,6 +98,9 @@ const TTL_MS_MAX = 365 * 24 * 3_600_000;
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 24 * 3_600_000 };
 /** `uses` and `ttl` are optional; a ttl that is a number is in ms. */
 const TOKEN_EXAMPLE = '{"uses": 1, "ttl": "1h"}';
+const TOKEN_ID_EXAMPLE = '{"id": "FIRST-PART-OF-THE-TOKEN"}';
+const AUDIT_ENTRIES = 50;
+const AUDIT_ENTRIES_MAX = 1_000;
 const NODE_EXAMPLE = '{"node": "node-2"}';
 const TTL = /^(\d{1,12})(ms|s|m|h|d)$/;
 
@@ -85,8 +113,15 @@ export function createAdminApp(admin: Admin, options: WrapOptions): Handler {
         requireMethod(request, "GET");
         return admin.status().then((status) => json(200, status));
       case "/_roadstead/v1/tokens":
+        if (request.method === "GET") return admin.tokens().then((tokens) => json(200, { tokens }));
         requireMethod(request, "POST");
         return createToken(admin, request);
+      case "/_roadstead/v1/tokens/revoke":
+        requireMethod(request, "POST");
+        return wishOf(request, TOKEN_ID_EXAMPLE).then(async (wish) => json(200, await admin.revokeToken(tokenIdOf(wish))));
+      case "/_roadstead/v1/audit":
+        requireMethod(request, "GET");
+        return admin.audit(limitOf(request)).then((entries) => json(200, { entries }));
       case "/_roadstead/v1/nodes/drain":
         requireMethod(request, "POST");
         return wishOf(request).then(async (wish) => json(200, await admin.drain(nodeOf(wish))));
@@ -133,6 +168,17 @@ async function wishOf(request: HttpRequest, example = NODE_EXAMPLE): Promise<Rea
     throw new OciError("REQUEST_INVALID", `the body is to be an object: ${example}`);
   }
   return wish as Readonly<Record<string, unknown>>;
+}
+
+function tokenIdOf({ id }: Readonly<Record<string, unknown>>): string {
+  if (typeof id === "string" && id !== "") return id;
+  throw new OciError("REQUEST_INVALID", `id is to be the id of a token: ${TOKEN_ID_EXAMPLE}`);
+}
+
+function limitOf(request: HttpRequest): number {
+  const limit = Number(parseQuery(request.query).get("limit") ?? AUDIT_ENTRIES);
+  if (Number.isInteger(limit) && limit >= 1 && limit <= AUDIT_ENTRIES_MAX) return limit;
+  throw new OciError("REQUEST_INVALID", `limit is to be a whole number from 1 to ${AUDIT_ENTRIES_MAX}`);
 }
 
 function nodeOf({ node }: Readonly<Record<string, unknown>>): string {

@@ -167,6 +167,8 @@ test("/metrics counts requests by route, method and status, their latency, bytes
   expect(again).toContain('roadstead_http_requests_total{route="blob",method="GET",status="200"} 1\n'); // a scrape adds nothing
 });
 
+const TOKEN = { id: "i", state: "good", usesLeft: 1, msLeft: 60_000 } as const;
+
 function adminDouble() {
   const wishes: unknown[] = [];
   const status = { clusterId: "c", leader: "n1", commitIndex: 7, cutOff: false, nodes: [], warnings: ["one copy only"] };
@@ -175,8 +177,14 @@ function adminDouble() {
       status: async () => status,
       createToken: async (wish) => {
         wishes.push(wish);
-        return { token: "t", join: ["/ip4/127.0.0.1/tcp/1"] };
+        return { id: "i", token: "t", join: ["/ip4/127.0.0.1/tcp/1"] };
       },
+      tokens: async () => [TOKEN],
+      revokeToken: async (id) => {
+        wishes.push({ revoke: id });
+        return { ...TOKEN, state: "revoked" };
+      },
+      audit: async (limit) => [{ number: limit, at: "", node: "n1", action: "join.refused", target: "p", detail: "wrong" }],
       drain: async (node) => {
         wishes.push({ drain: node });
         return { node, copies: 4 };
@@ -210,7 +218,7 @@ test("the admin API answers the cluster's status and makes tokens", async () => 
   const { handler, wishes, status } = adminDouble();
   expect((await ask(handler, "GET", "/_roadstead/v1/status")).json).toEqual(status);
   const made = await ask(handler, "POST", "/_roadstead/v1/tokens", { body: '{"uses":3,"ttl":"2h"}' });
-  expect([made.status, made.json]).toEqual([201, { token: "t", join: ["/ip4/127.0.0.1/tcp/1"] }]);
+  expect([made.status, made.json]).toEqual([201, { id: "i", token: "t", join: ["/ip4/127.0.0.1/tcp/1"] }]);
   expect(made.headers.get("cache-control")).toBe("no-store");
   await ask(handler, "POST", "/_roadstead/v1/tokens");
   await ask(handler, "POST", "/_roadstead/v1/tokens", { body: '{"ttl":1500}' });
@@ -270,4 +278,15 @@ test("the admin API is not the registry, and the registry's door is not the admi
   expect((await ask(handler, "GET", "/v2/")).status).toBe(404);
   expect((await ask(handler, "DELETE", "/_roadstead/v1/status")).headers.get("allow")).toBe("GET");
   expect((await appDouble().ask("GET", "/_roadstead/v1/status")).status).toBe(404);
+});
+
+test("the admin API lists and revokes tokens, and shows the latest of the audit trail", async () => {
+  const { handler, wishes } = adminDouble();
+  expect((await ask(handler, "GET", "/_roadstead/v1/tokens")).json).toEqual({ tokens: [TOKEN] });
+  expect((await ask(handler, "POST", "/_roadstead/v1/tokens/revoke", { body: '{"id":"i"}' })).json).toMatchObject({ state: "revoked" });
+  expect((await ask(handler, "POST", "/_roadstead/v1/tokens/revoke", { body: '{"id":7}' })).status).toBe(400);
+  expect(wishes).toEqual([{ revoke: "i" }]);
+  expect((await ask(handler, "GET", "/_roadstead/v1/audit")).json).toMatchObject({ entries: [{ number: 50, action: "join.refused" }] });
+  expect((await ask(handler, "GET", "/_roadstead/v1/audit?limit=7")).json).toMatchObject({ entries: [{ number: 7 }] });
+  for (const limit of ["0", "1001", "x"]) expect((await ask(handler, "GET", `/_roadstead/v1/audit?limit=${limit}`)).status).toBe(400);
 });

@@ -92,6 +92,42 @@ test("member.update keeps the peer id and the state, and cannot fall below clust
   expect(update({ versionMax: 1 })).toBe("version");
 });
 
+test("member.update does not take another member's name; an address it may, since the other may have moved", () => {
+  const scenario = new Scenario();
+  scenario.found(2);
+  const update = (more: object) => scenario.run({ type: "member.update", raftId: 1, member: factsOf(0, more) }).refused;
+  expect(update({ name: factsOf(1).name })).toBe("nameTaken");
+  expect(update({ name: "another", addresses: factsOf(1).addresses })).toBeUndefined();
+});
+
+test("a member that is down is so since the first time that it was said, until it is up", () => {
+  const scenario = new Scenario();
+  scenario.found(2);
+  const since = (down: boolean, time: number): number | undefined => {
+    scenario.time = time;
+    scenario.run({ type: "member.state", raftId: 1, down });
+    return createCatalog(scenario.store).member(1)?.downSince;
+  };
+  expect([since(true, 10), since(true, 20), since(false, 30), since(true, 40)]).toEqual([10, 10, undefined, 40]);
+  scenario.run({ type: "member.state", raftId: 1, draining: true });
+  expect(createCatalog(scenario.store).member(1)).toMatchObject({ down: true, downSince: 40, draining: true });
+});
+
+test("the audit trail keeps the latest ten thousand records, numbered without a gap", () => {
+  const scenario = new Scenario();
+  scenario.found(1);
+  const note = (from: number, count: number) => {
+    const notes = Array.from({ length: count }, (_, at) => ({ atMs: 1, action: "a", target: `t${from + at}`, detail: "d" }));
+    return scenario.run({ type: "audit.note", raftId: 1, notes });
+  };
+  for (let from = 0; from < 10_048; from += 64) note(from, 64);
+  const catalog = createCatalog(scenario.store);
+  expect(catalog.auditTrail(2)).toEqual(
+    [10_047, 10_046].map((number) => ({ number, raftId: 1, atMs: 1, action: "a", target: `t${number}`, detail: "d" })),
+  );
+  expect(catalog.auditTrail(20_000).at(-1)?.number).toBe(48);
+});
+
 test("cluster.raise waits for every member that is not down, never falls, and newcomers must follow", () => {
   const scenario = new Scenario();
   scenario.found(2);

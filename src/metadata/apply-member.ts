@@ -45,9 +45,20 @@ export function addMember(draft: Draft, context: ApplyContext, command: Of<"memb
   if (refused !== undefined) return refuse(refused);
   const cluster = draft.read(CLUSTER, CLUSTER_KEY);
   if (cluster === undefined || member.versionMax < cluster.version) return refuse("version");
+  const taken = takenBy(draft, member);
+  if (taken !== undefined) return refuse(taken);
   useToken(draft, token.id);
   seat(draft, context.index, member);
   return { value: context.index };
+}
+
+/** Whether another member has the newcomer's name, or, while it is not down, listens where the newcomer does. */
+function takenBy(draft: Draft, { peerId, name, addresses }: MemberFacts): "nameTaken" | "addressTaken" | undefined {
+  const members = readRoster(draft).seats.flatMap(({ id }) => draft.read(MEMBER, memberKey(id)) ?? []);
+  const others = members.filter((other) => other.peerId !== peerId);
+  if (name !== "" && others.some((other) => other.name === name)) return "nameTaken";
+  const isThere = (other: Member): boolean => !other.down && other.addresses.some((address) => addresses.includes(address));
+  return others.some(isThere) ? "addressTaken" : undefined;
 }
 
 function seat(draft: Draft, raftId: RaftId, facts: MemberFacts): void {
@@ -69,6 +80,8 @@ export function updateMember(draft: Draft, command: Of<"member.update">): Decisi
   if (old.peerId !== command.member.peerId) return refuse("mismatch");
   const version = draft.read(CLUSTER, CLUSTER_KEY)?.version ?? 0;
   if (command.member.versionMax < version) return refuse("version");
+  // an address may have been another's a moment ago, which has yet to tell its own new one
+  if (command.member.name !== old.name && takenBy(draft, command.member) === "nameTaken") return refuse("nameTaken");
   writeMember(draft, { ...old, ...command.member });
   return ACCEPTED;
 }
@@ -81,7 +94,8 @@ export function setMemberState(draft: Draft, context: ApplyContext, command: Of<
     const staying = roster.seats.filter((seat) => seat.id !== command.raftId && !seat.down && !seat.draining);
     if (staying.length < needOf(roster, readDurability(draft, context.policy))) return refuse("count");
   }
-  writeMember(draft, { ...old, down: command.down ?? old.down, draining: command.draining ?? old.draining });
+  const { down = old.down, draining = old.draining } = command;
+  writeMember(draft, { ...old, down, downSince: down ? (old.downSince ?? context.time) : undefined, draining });
   return ACCEPTED;
 }
 

@@ -1,3 +1,4 @@
+import { noteAudit } from "./apply-audit.ts";
 import { addCopy, adoptBlob, commitBlob, dropCopy, evictBlob, linkRemoteBlob, mountBlob, renewLinks, unlinkBlob } from "./apply-blob.ts";
 import { acknowledgeDeletion, condemnBlob, expireLink, reclaimBlob } from "./apply-collect.ts";
 import { deleteManifest, deleteTag, purgeManifest, putManifest, renewLease, undeleteManifest } from "./apply-manifest.ts";
@@ -37,6 +38,8 @@ export function decide(draft: Draft, context: ApplyContext, command: Command): D
       return openSession(draft, context, command);
     case "clock.tick":
       return ACCEPTED;
+    case "audit.note":
+      return noteAudit(draft, command);
     case "member.add":
       return addMember(draft, context, command);
     case "member.update":

@@ -2,6 +2,7 @@ import type { Digest } from "../core/digest.ts";
 import type { PeerId, RaftId } from "../core/peer.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
 import type {
+  AuditRecord,
   BlobRecord,
   CatalogTime,
   ClusterRecord,
@@ -27,6 +28,8 @@ export interface Catalog {
   wasRemoved(peerId: PeerId): boolean;
   /** Also one that is good no more, as long as its record is kept. */
   joinToken(id: string): JoinTokenRecord | undefined;
+  /** Those that are kept, the oldest first. */
+  joinTokens(): readonly JoinTokenRecord[];
   repository(repository: RepositoryName): RepositoryRecord | undefined;
   tag(repository: RepositoryName, tag: Tag): TagRecord | undefined;
   /** Undefined for one in the trash. */
@@ -52,6 +55,8 @@ export interface Catalog {
   shortRecords(after: string, limit: number): Promise<readonly Digest[]>;
   /** How many live records list a copy of this member. */
   copiesOf(member: RaftId): number;
+  /** The latest records of the audit trail, the newest first. */
+  auditTrail(limit: number): readonly AuditRecord[];
   /** Live records that list a copy of this member; digests strictly after `after`. */
   heldBy(member: RaftId, after: string, limit: number): Promise<readonly Digest[]>;
 }

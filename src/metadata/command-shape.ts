@@ -1,7 +1,7 @@
 import { parseDigest } from "../core/digest.ts";
 import { parsePeerId } from "../core/peer.ts";
 import { parseRepositoryName, parseTag } from "../core/reference.ts";
-import { type Command, RENEWED_LINKS_MAX } from "./commands.ts";
+import { AUDIT_LENGTHS, AUDIT_NOTES_MAX, type Command, RENEWED_LINKS_MAX } from "./commands.ts";
 import { STARTS_REMEMBERED } from "./records.ts";
 
 type Check = (value: unknown) => boolean;
@@ -86,6 +86,18 @@ const SHAPES: { readonly [T in Command["type"]]: Shape } = {
     boot: optional(fields({ incarnation: positive, nonce, earlier: optional(list(nonce, STARTS_REMEMBERED)) })),
   },
   "clock.tick": {},
+  "audit.note": {
+    raftId: positive,
+    notes: list(
+      fields({
+        atMs: count,
+        action: text(AUDIT_LENGTHS.action),
+        target: text(AUDIT_LENGTHS.target),
+        detail: text(AUDIT_LENGTHS.detail),
+      }),
+      AUDIT_NOTES_MAX,
+    ),
+  },
   "member.add": { member, token: fields({ id: tokenId, hash: bytes(64) }) },
   "member.update": { raftId: positive, member },
   "member.state": { raftId: positive, down: optional(flag), draining: optional(flag), keepCount: optional(flag) },

@@ -2,13 +2,18 @@ import type { Digest } from "../core/digest.ts";
 import type { PeerId, RaftId } from "../core/peer.ts";
 import type { PieceHash } from "../core/pieces.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
-import type { BootId, CatalogTime, Durability, Edge, Start } from "./records.ts";
+import type { AuditNote, BootId, CatalogTime, Durability, Edge, Start } from "./records.ts";
 
 /** The highest command schema that this program can propose and apply. */
 export const COMMAND_VERSION = 1;
 
 /** Links that one `lease.renewLinks` may name, so that an entry stays small work. */
 export const RENEWED_LINKS_MAX = 256;
+
+/** Notes that one `audit.note` may carry. */
+export const AUDIT_NOTES_MAX = 64;
+/** Characters that the fields of a note may have. */
+export const AUDIT_LENGTHS = { action: 64, target: 256, detail: 512 } as const;
 
 export interface MemberFacts {
   readonly peerId: PeerId;
@@ -32,7 +37,9 @@ export type ClusterCommand =
   /** The outcome's `value` is the session: the index of this entry. Refused `incarnation` where a start of the member is known that this one did not follow. */
   | { readonly type: "session.open"; readonly raftId: RaftId; readonly boot?: BootId & Partial<Start> }
   /** Moves catalog time while nothing else is proposed. */
-  | { readonly type: "clock.tick" };
+  | { readonly type: "clock.tick" }
+  /** What no other command tells of, for the audit trail. */
+  | { readonly type: "audit.note"; readonly raftId: RaftId; readonly notes: readonly AuditNote[] };
 
 export type MemberCommand =
   /** Use of the token and the membership are one entry, keyed by peer id: a retry is answered again. The outcome's `value` is the raft id. */
@@ -139,6 +146,8 @@ export type Refusal =
   | "tokenUsedUp" // these three only to one who has proven the secret
   | "tokenExpired"
   | "tokenRevoked"
+  | "nameTaken" // another member has the name
+  | "addressTaken" // a member that is not down listens there
   | "incarnation" // session.open: of a start that is not the member's newest
   | "session" // unknown session: never applied blindly
   | "version"; // newer than `cluster.version`

@@ -13,6 +13,7 @@ import type { CatalogTime } from "./records.ts";
 //   peer/<peer id>                              the raft id of a peer, kept after its removal: an identity never comes back
 //   usage/<id>                                  how many copies a member holds, and how many records have no other
 //   tokens, tokens/<place>, token/<token id>    bounds of the queue of join tokens; id of the one at a place; join token
+//   audit, audit/<number>                       bounds of the audit trail; record of it
 //   boot/<id>                                   the newest start of a member that the catalog knows
 //   sessions, session/<id>                      ids of the open sessions; session (G8)
 //   outcome/<session>/<slot>                    outcomes kept for retries, of several sequences that follow each other; the slots go round
@@ -41,6 +42,7 @@ export const CLUSTER_KEY = "cluster";
 export const ROSTER_KEY = "roster";
 export const SESSIONS_KEY = "sessions";
 export const TOKENS_KEY = "tokens";
+export const AUDIT_TRAIL_KEY = "audit";
 export const MEMBER_PREFIX = "member/";
 export const REPOSITORY_PREFIX = "repository/";
 
@@ -54,6 +56,7 @@ export const peerKey = (peerId: PeerId): string => `peer/${peerId}`;
 export const usageKey = (id: RaftId): string => `usage/${padded(id)}`;
 export const queuedTokenKey = (place: number): string => `${TOKENS_KEY}/${padded(place)}`;
 export const tokenKey = (id: string): string => `token/${id}`;
+export const auditKey = (number: number): string => `${AUDIT_TRAIL_KEY}/${padded(number)}`;
 export const bootKey = (id: RaftId): string => `boot/${padded(id)}`;
 export const sessionKey = (session: number): string => `session/${padded(session)}`;
 export const outcomeKey = (session: number, slot: number): string => `outcome/${padded(session)}/${padded(slot)}`;

@@ -65,6 +65,7 @@ const condemnedAt = (store: MemoryStore, digest: Digest): number => readRow(stor
 
 const COMMANDS: readonly (readonly [weight: number, make: Make])[] = [
   [2, () => ({ type: "clock.tick" })],
+  [1, () => ({ type: "audit.note", raftId: 1, notes: [{ atMs: 1, action: "join.refused", target: "peer", detail: "wrong" }] })],
   [1, (pick) => ({ type: "member.add", member: factsOf(pick([1, 2, 3])), token: { id: "t", hash: SECRET_HASH } })],
   [1, (pick, store) => ({ type: "member.remove", raftId: pick(ids(store)), lost: pick([true, false]) })],
   [1, (pick, store) => ({ type: "member.state", raftId: pick(ids(store)), down: pick([true, false]), draining: pick([true, false]) })],

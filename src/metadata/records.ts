@@ -66,6 +66,8 @@ export interface Member {
   /** `host:port` of its HTTP front end, for people. */
   readonly http: string;
   readonly down: boolean;
+  /** Since when it is down; undefined while it is up. */
+  readonly downSince?: CatalogTime | undefined;
   readonly draining: boolean;
   /** The highest command schema that this member's program can apply. */
   readonly versionMax: number;
@@ -149,6 +151,24 @@ export interface JoinTokenRecord {
   readonly usesLeft: number;
   readonly expiresAt: CatalogTime;
   readonly revoked?: boolean | undefined;
+}
+
+/** Something that is to be found again, of which no command of its own tells: a refused join, a bad copy. */
+export interface AuditNote {
+  /** Wall time of the node that noted it, in ms: for people. */
+  readonly atMs: number;
+  /** What happened, in dotted words: `join.refused`, `copy.quarantined`. */
+  readonly action: string;
+  /** What it happened to: a peer, a digest. */
+  readonly target: string;
+  readonly detail: string;
+}
+
+export interface AuditRecord extends AuditNote {
+  /** Its place in the trail: it grows without a gap. */
+  readonly number: number;
+  /** The node that noted it. */
+  readonly raftId: RaftId;
 }
 
 export interface RepositoryRecord {

@@ -51,7 +51,17 @@ test("random logs accept every kind of command, so that nothing below passes bec
   );
   expect([...accepted].sort()).toEqual(
     [
-      ...["blob.adopt", "blob.commit", "blob.mount", "blob.remote", "blob.unlink", "cache.evict", "clock.tick", "cluster.init"],
+      ...[
+        "audit.note",
+        "blob.adopt",
+        "blob.commit",
+        "blob.mount",
+        "blob.remote",
+        "blob.unlink",
+        "cache.evict",
+        "clock.tick",
+        "cluster.init",
+      ],
       ...["copy.add", "copy.drop", "gc.condemn", "gc.deleted", "gc.reclaim", "gc.unlink", "lease.renew", "lease.renewLinks"],
       ...["manifest.delete", "manifest.purge", "manifest.put", "manifest.undelete", "member.add", "member.remove", "member.state"],
       ...["session.open", "tag.delete", "token.create"],

@@ -3,6 +3,7 @@ import type { RaftId } from "../core/peer.ts";
 import type { Tag } from "../core/reference.ts";
 import type { Outcome } from "./commands.ts";
 import type {
+  AuditRecord,
   BlobRecord,
   BootId,
   CatalogTime,
@@ -110,13 +111,28 @@ export interface ManifestRow extends Omit<ManifestRecord, "digest" | "bytes"> {
 export type ReferrerRow = Omit<Referrer, "digest">;
 
 export const CLUSTER = row<ClusterRecord>(["clusterId", "version", "publicKey", "durability"]);
-export const MEMBER = row<Member>(["raftId", "peerId", "name", "zone", "capacity", "addresses", "http", "down", "draining", "versionMax"]);
+export const MEMBER = row<Member>([
+  "raftId",
+  "peerId",
+  "name",
+  "zone",
+  "capacity",
+  "addresses",
+  "http",
+  "down",
+  "downSince",
+  "draining",
+  "versionMax",
+]);
 export const PEER = row<{ readonly raftId: RaftId }>(["raftId"]);
 export const USAGE = row<Usage>(["copies", "sole"]);
 export const TOKEN = row<JoinTokenRecord>(["id", "hash", "usesLeft", "expiresAt", "revoked"]);
 export const BOOT = row<BootId>(["incarnation", "nonce"]);
 /** Where the queue of join tokens begins and ends. */
 export const TOKENS = row<{ readonly first: number; readonly next: number }>(["first", "next"]);
+/** Where the audit trail begins and ends. */
+export const AUDIT_TRAIL = row<{ readonly first: number; readonly next: number }>(["first", "next"]);
+export const AUDIT = row<Omit<AuditRecord, "number">>(["raftId", "atMs", "action", "target", "detail"]);
 export const QUEUED_TOKEN = row<{ readonly id: string }>(["id"]);
 export const SESSIONS = row<{ readonly ids: readonly number[] }>(["ids"]);
 

@@ -5,6 +5,8 @@ import type { RepositoryName, Tag } from "../core/reference.ts";
 import type { Catalog } from "./catalog.ts";
 import { readRow } from "./draft.ts";
 import {
+  AUDIT_TRAIL_KEY,
+  auditKey,
   blobKey,
   CLUSTER_KEY,
   contentKey,
@@ -18,10 +20,12 @@ import {
   memberKey,
   parseLeaseRest,
   peerKey,
+  queuedTokenKey,
   REPOSITORY_PREFIX,
   ROSTER_KEY,
   referrerPrefix,
   repositoryKey,
+  TOKENS_KEY,
   tagKey,
   tagPrefix,
   tokenKey,
@@ -31,6 +35,7 @@ import {
 import { EMPTY_ROSTER, needOf, targetOf } from "./membership.ts";
 import { DEFAULT_POLICY, type Policy } from "./policy.ts";
 import type {
+  AuditRecord,
   BlobRecord,
   CatalogTime,
   ClusterRecord,
@@ -44,6 +49,8 @@ import type {
   TagRecord,
 } from "./records.ts";
 import {
+  AUDIT,
+  AUDIT_TRAIL,
   BLOB,
   CLUSTER,
   HEAD,
@@ -52,6 +59,7 @@ import {
   MANIFEST,
   MEMBER,
   PEER,
+  QUEUED_TOKEN,
   REFERRER,
   REPOSITORY,
   ROSTER,
@@ -59,6 +67,7 @@ import {
   type Row,
   TAG,
   TOKEN,
+  TOKENS,
   USAGE,
 } from "./rows.ts";
 import type { CatalogStore } from "./view.ts";
@@ -201,6 +210,13 @@ class StoreCatalog implements AppliedCatalog {
     return readRow(this.#store, TOKEN, tokenKey(id)); // not cached: a stranger chooses the id
   }
 
+  joinTokens(): readonly JoinTokenRecord[] {
+    const { first, next } = readRow(this.#store, TOKENS, TOKENS_KEY) ?? { first: 0, next: 0 };
+    return Array.from({ length: next - first }, (_, at) => readRow(this.#store, QUEUED_TOKEN, queuedTokenKey(first + at))).flatMap(
+      (queued) => (queued === undefined ? [] : (this.joinToken(queued.id) ?? [])),
+    );
+  }
+
   repository(repository: RepositoryName): RepositoryRecord | undefined {
     return this.#plain(REPOSITORY, repositoryKey(repository));
   }
@@ -277,6 +293,15 @@ class StoreCatalog implements AppliedCatalog {
 
   #staying(record: BlobRecord): number {
     return this.holders(record).filter((member) => !member.draining).length;
+  }
+
+  auditTrail(limit: number): readonly AuditRecord[] {
+    const { first, next } = readRow(this.#store, AUDIT_TRAIL, AUDIT_TRAIL_KEY) ?? { first: 0, next: 0 };
+    const numbers = Array.from({ length: Math.min(limit, next - first) }, (_, at) => next - 1 - at);
+    return numbers.flatMap((number) => {
+      const record = readRow(this.#store, AUDIT, auditKey(number)); // not cached: seldom asked for
+      return record === undefined ? [] : { ...record, number };
+    });
   }
 
   copiesOf(member: RaftId): number {

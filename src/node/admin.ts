@@ -1,14 +1,13 @@
 import type { Consensus } from "../consensus/consensus.ts";
 import type { Membership } from "../consensus/membership.ts";
 import type { Clock } from "../core/clock.ts";
-import { OciError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
-import { drawToken, fingerprintOf, hashSecret, makeToken } from "../exchange/join-token.ts";
 import type { Host } from "../exchange/libp2p/host.ts";
-import type { Admin, ClusterStatus, NodeStatus } from "../http/admin.ts";
+import type { Admin, AuditEntry, ClusterStatus, NodeStatus } from "../http/admin.ts";
 import type { Member } from "../metadata/records.ts";
 import { createMemberAdmin } from "./admin-members.ts";
+import { createTokenAdmin } from "./admin-tokens.ts";
 import { askVitals, type Vitals } from "./status-protocol.ts";
 
 export interface AdminOptions {
@@ -24,7 +23,12 @@ export interface AdminOptions {
 }
 
 export function createAdmin(options: AdminOptions): Admin {
-  return { status: () => clusterStatus(options), createToken: (wish) => createToken(options, wish), ...createMemberAdmin(options) };
+  return {
+    status: () => clusterStatus(options),
+    audit: (limit) => auditEntries(options, limit),
+    ...createTokenAdmin(options),
+    ...createMemberAdmin(options),
+  };
 }
 
 async function clusterStatus(options: AdminOptions): Promise<ClusterStatus> {
@@ -98,13 +102,16 @@ function diskWarning(name: string, disk: NodeStatus["disk"]): string | undefined
   }
 }
 
-async function createToken(
-  { consensus, publicKey, random, host }: AdminOptions,
-  { uses, ttlMs }: { readonly uses: number; readonly ttlMs: number },
-): Promise<{ readonly token: string; readonly join: readonly string[] }> {
-  const token = drawToken(random, fingerprintOf(publicKey));
-  const outcome = await consensus.propose({ type: "token.create", id: token.id, hash: hashSecret(token.secret), uses, ttlMs });
-  if (outcome.refused !== undefined) throw new OciError("UNAVAILABLE", `the token was not made (${outcome.refused}): try again`);
-  const others = consensus.catalog.members().filter((member) => member.raftId !== consensus.self && !member.down);
-  return { token: makeToken(token), join: [...new Set([...host.addresses(), ...others.flatMap((member) => member.addresses)])] };
+/** After a barrier where there can be one: the trail of a node that is cut off is worth reading too. */
+async function auditEntries({ consensus }: AdminOptions, limit: number): Promise<readonly AuditEntry[]> {
+  await consensus.barrier();
+  const { catalog } = consensus;
+  return catalog.auditTrail(limit).map(({ number, atMs, raftId, action, target, detail }) => ({
+    number,
+    at: new Date(atMs).toISOString(),
+    node: catalog.member(raftId)?.name ?? String(raftId),
+    action,
+    target,
+    detail,
+  }));
 }

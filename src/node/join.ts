@@ -1,10 +1,12 @@
 import { sign } from "node:crypto";
+import { isIPv6 } from "node:net";
 import type { Consensus } from "../consensus/consensus.ts";
 import type { Clock } from "../core/clock.ts";
 import { pause } from "../core/clock.ts";
 import { OciError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { PeerId } from "../core/peer.ts";
+import { programVersion } from "../core/program-version.ts";
 import type { Random } from "../core/random.ts";
 import { type JoinToken, parseToken } from "../exchange/join-token.ts";
 import { toMultiaddr } from "../exchange/libp2p/addresses.ts";
@@ -21,14 +23,18 @@ import {
 import { signMembership } from "../exchange/membership-certificate.ts";
 import { tokenRefusal } from "../metadata/apply-token.ts";
 import type { MemberFacts, Refusal } from "../metadata/commands.ts";
+import type { Audit } from "../upkeep/audit.ts";
 import { privateKeyOf, publicKeyOf } from "./bootstrap.ts";
 import { type ClusterKeys, type ClusterState, writeClusterKeys, writeClusterState } from "./cluster-state.ts";
+import type { Lookup } from "./lookup.ts";
 import { NodeError } from "./node-error.ts";
 
 export interface JoinPlan {
   readonly data: string;
   readonly address: string;
   readonly token: string;
+  /** The addresses of a host name. */
+  readonly lookup: Lookup;
   readonly facts: MemberFacts;
   readonly host: Host;
   readonly clock: Clock;
@@ -78,11 +84,12 @@ export function checkJoinAddress(address: string): void {
 
 async function askUntilAnswered(plan: JoinPlan, token: JoinToken, signal: AbortSignal): Promise<JoinAnswer> {
   const { address, clock, facts, host, log, random } = plan;
+  const request = { token, facts: { ...facts }, version: { program: programVersion(), schema: facts.versionMax } };
   const untilMs = clock.monotonicMs() + PATIENCE_MS;
   let told = "";
   for (;;) {
     try {
-      return await requestJoin(host, [address], token, { ...facts }, random, signal);
+      return await requestJoin(host, await joinAddresses(address, plan), request, random, signal);
     } catch (error) {
       signal.throwIfAborted();
       if (!isWorthAnotherTry(error) || clock.monotonicMs() + RETRY_MS > untilMs) throw refusalOf(error, address);
@@ -93,6 +100,21 @@ async function askUntilAnswered(plan: JoinPlan, token: JoinToken, signal: AbortS
     }
     await pause(clock, RETRY_MS, signal);
   }
+}
+
+/** Each address of a name by itself, asked for anew with each try, so that one that is dead or hangs costs its own time alone. */
+export async function joinAddresses(address: string, { lookup, random }: Pick<JoinPlan, "lookup" | "random">): Promise<readonly string[]> {
+  const dialled = toMultiaddr(address);
+  const [, kind, name = "", rest = ""] = /^\/(dns[46]?)\/([^/]+)(\/.*)$/.exec(dialled) ?? [];
+  if (kind === undefined) return [dialled];
+  let found: readonly string[];
+  try {
+    found = await lookup(name, kind === "dns4" ? 4 : kind === "dns6" ? 6 : 0);
+  } catch (error) {
+    throw new OciError("UNAVAILABLE", `no address is known for the name ${name}`, {}, error);
+  }
+  const from = Math.trunc(random.float() * found.length); // newcomers do not all ask the same one
+  return [...found.slice(from), ...found.slice(0, from)].map((ip) => `/${isIPv6(ip) ? "ip6" : "ip4"}/${ip}${rest}`);
 }
 
 function isWorthAnotherTry(error: unknown): boolean {
@@ -116,6 +138,7 @@ function reasonOf(error: unknown): string {
 
 export interface Admission {
   readonly consensus: Consensus;
+  readonly audit: Audit;
   readonly clusterId: string;
   readonly keys: ClusterKeys;
 }
@@ -130,6 +153,9 @@ export async function admitNewcomers(host: Host, clock: Clock, log: Log, admissi
     clock,
     log,
     wasRemoved: (peer) => admission.consensus.catalog.wasRemoved(peer),
+    mayJoin: ({ schema }) => versionsThatMayJoin(admission.consensus.catalog.cluster()?.version ?? 1, schema),
+    onRefused: (newcomer, remoteHost, reason) =>
+      admission.audit.note({ action: "join.refused", target: newcomer, detail: `${reason}, from ${remoteHost}` }),
     admit: (facts, tokenId, secretHash, newcomer, signal) =>
       admit(admission, memberOf(facts, newcomer), { id: tokenId, hash: secretHash }, signal),
   };
@@ -142,7 +168,19 @@ const REASONS: Readonly<Partial<Record<Refusal, RefusalReason>>> = {
   tokenExpired: "expired",
   tokenRevoked: "revoked",
   version: "version",
+  nameTaken: "nameTaken",
+  addressTaken: "addressTaken",
 };
+
+/** The first release that knew a command schema. */
+const FIRST_RELEASES: Readonly<Record<number, string>> = { 1: "0.1.0" };
+
+/** @returns undefined where one that knows `schema` may join, else which may */
+export function versionsThatMayJoin(clusterVersion: number, schema: number): string | undefined {
+  if (schema >= clusterVersion) return undefined;
+  const first = FIRST_RELEASES[clusterVersion];
+  return first === undefined ? `roadstead ${programVersion()}` : `roadstead ${first} or later`;
+}
 
 /** A token that is not good is told from this node's state, with a barrier: whoever comes without one writes nothing into the log. */
 async function refuseEarly(

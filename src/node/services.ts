@@ -19,6 +19,7 @@ import { createMetrics } from "../http/metrics.ts";
 import { listenHttp } from "../http/node-http/server.ts";
 import type { MemberFacts } from "../metadata/commands.ts";
 import { createRegistry } from "../registry/create.ts";
+import { AuditTrail } from "../upkeep/audit.ts";
 import { startDraining } from "../upkeep/drain.ts";
 import { startExpiring } from "../upkeep/expire.ts";
 import { keepMembers } from "../upkeep/members.ts";
@@ -72,6 +73,8 @@ export async function startServices(base: Foundation): Promise<string> {
   const { config, consensus, clock, random, log, front, host, keys, state, stack } = base;
   const self = { peerId: base.facts.peerId, raftId: state.raftId };
   stack.defer(guardVersion(consensus, (error) => consensus.fail(error)));
+  const audit = new AuditTrail({ consensus, clock, log: log.child({ part: "audit" }) });
+  stack.defer(() => audit.stop());
   const { blobs, exchange, repair } = await openStorage(base, self);
   const uploads = openDiskUploads({
     store: blobs,
@@ -105,7 +108,7 @@ export async function startServices(base: Foundation): Promise<string> {
     return { appliedIndex, blobs: usage.blobs, bytes: usage.sizeBytes, cutOff, disk };
   };
   await serveVitals(host, clock, log, vitals);
-  await admitNewcomers(host, clock, log.child({ part: "join" }), { consensus, clusterId: state.clusterId, keys });
+  await admitNewcomers(host, clock, log.child({ part: "join" }), { consensus, audit, clusterId: state.clusterId, keys });
   watchMembership(base);
   const adminSocket = await openAdminDoor(base, vitals);
   const readiness = {

@@ -19,6 +19,7 @@ import { makeDataFolder } from "./data-folder.ts";
 import { lockDataFolder } from "./data-lock.ts";
 import { openFront, refuseOpenDoor } from "./front.ts";
 import { checkJoinAddress, joinCluster, readToken } from "./join.ts";
+import { lookupHost } from "./lookup.ts";
 import { NodeError } from "./node-error.ts";
 import { rememberPeers } from "./peer-memory.ts";
 import { Roster } from "./roster.ts";
@@ -236,7 +237,7 @@ function raftTransport({ clock, log }: Ground, host: Host, roster: Roster, state
 function enter({ config, data, options, clock, random, log, stopping }: Ground, host: Host, facts: MemberFacts): Promise<ClusterState> {
   const { bootstrap, join: address = "", token = "" } = options.entry;
   if (bootstrap) return foundCluster(data, nodeName(config), random);
-  return joinCluster({ data, address, token, facts, host, clock, random, log }, stopping.signal);
+  return joinCluster({ data, address, token, lookup: lookupHost, facts, host, clock, random, log }, stopping.signal);
 }
 
 async function openDriver(ground: Ground, host: Host, roster: Roster, state: ClusterState): Promise<Driver> {

@@ -19,6 +19,8 @@ const ERRORS = {
   tokenUsedUp: ["DENIED", "the token is used up"],
   tokenExpired: ["DENIED", "the token has expired"],
   tokenRevoked: ["DENIED", "the token was revoked"],
+  nameTaken: ["CONFLICT", "another node has this name"],
+  addressTaken: ["CONFLICT", "another node listens at this address"],
   incarnation: ["UNAVAILABLE", "this node is not the one that the cluster knows; send the request to another"],
   session: ["UNAVAILABLE", "this node is about to open a new session; send the request again"],
   version: ["UNAVAILABLE", "the cluster is not raised to this version yet; send the request again when it is"],

@@ -22,6 +22,7 @@ let member: Host;
 let newcomer: Host;
 let token: JoinToken;
 let admitted: { facts: unknown; tokenId: string }[];
+let refusals: [peer: string, remoteHost: string, reason: string][];
 
 beforeEach(async () => {
   loopback = new Loopback();
@@ -30,6 +31,7 @@ beforeEach(async () => {
   newcomer = await loopback.host({ member: false });
   token = drawToken(systemRandom, fingerprintOf(publicKey));
   admitted = [];
+  refusals = [];
 });
 afterEach(() => loopback.close());
 
@@ -59,13 +61,21 @@ function serve(changes: Partial<JoinServer> = {}): Promise<void> {
     clock,
     log: silentLog,
     wasRemoved: () => false,
+    mayJoin: () => undefined,
+    onRefused: (peer, remoteHost, reason) => refusals.push([peer, remoteHost, reason]),
     admit,
     ...changes,
   });
 }
 
 const join = (with_: JoinToken = token, addresses = member.addresses()): Promise<JoinAnswer> =>
-  requestJoin(newcomer, addresses, with_, { name: "n2", zone: "a" }, systemRandom, never);
+  requestJoin(
+    newcomer,
+    addresses,
+    { token: with_, facts: { name: "n2", zone: "a" }, version: { program: "0.1.0", schema: 1 } },
+    systemRandom,
+    never,
+  );
 
 test("a newcomer with a good token is told the cluster, its number and its certificate, and the member learns its facts", async () => {
   await serve();
@@ -105,17 +115,40 @@ test("an answer whose certificate is for another peer is not believed", async ()
   await expect(join()).rejects.toMatchObject({ name: "WrongCluster" });
 });
 
-test.each(["wrong", "usedUp", "expired", "revoked", "version"] as const)(
+test.each(["wrong", "usedUp", "expired", "revoked", "version", "nameTaken", "addressTaken"] as const)(
   "a token that is refused as %s gives one line that says what to do",
   async (refused) => {
     await serve({ admit: async () => ({ refused }) });
     await expect(join()).rejects.toMatchObject({ name: "JoinRefused", reason: refused, message: expect.stringMatching(/^[^\n]+: .+$/) });
+    expect(refusals).toEqual([[newcomer.self, "127.0.0.1", refused]]);
   },
 );
 
-test("a wrong secret is refused", async () => {
+test("a wrong secret is refused, and told of for the audit trail", async () => {
   await serve();
   await expect(join({ ...token, secret: new Uint8Array(32) })).rejects.toMatchObject({ reason: "wrong" });
+  expect(refusals).toEqual([[newcomer.self, "127.0.0.1", "wrong"]]);
+});
+
+test("a newcomer of a version that may not join is told which may before it tells its token", async () => {
+  const seen: unknown[] = [];
+  await serve({
+    mayJoin: (version) => {
+      seen.push(version);
+      return "roadstead 0.2.0 or later";
+    },
+  });
+  await expect(join()).rejects.toMatchObject({
+    reason: "version",
+    message: expect.stringContaining("it takes roadstead 0.2.0 or later; install that"),
+  });
+  expect([seen, admitted, refusals]).toEqual([[{ program: "0.1.0", schema: 1 }], [], [[newcomer.self, "127.0.0.1", "version"]]]);
+});
+
+test("of a name's addresses one that is another cluster's does not hide that the others may yet answer", async () => {
+  await serve({ publicKey: generateKeyPairSync("ed25519").publicKey.export({ type: "spki", format: "der" }) });
+  await expect(join(token, [...member.addresses(), "127.0.0.1:1"])).rejects.toMatchObject({ code: "UNAVAILABLE" });
+  await expect(join(token, ["127.0.0.1:1", ...member.addresses()])).rejects.toMatchObject({ code: "UNAVAILABLE" });
 });
 
 test("a cluster without a quorum says so, and that costs no attempt", async () => {

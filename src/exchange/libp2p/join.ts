@@ -28,6 +28,21 @@ export interface JoinAnswer {
   readonly members: readonly { readonly raftId: RaftId; readonly peerId: PeerId; readonly addresses: readonly string[] }[];
 }
 
+/** The first thing that a newcomer says, whatever its version: the shape of this never changes. */
+export interface ProgramVersion {
+  /** `0.1.0`, for people. */
+  readonly program: string;
+  /** The highest command schema that it can apply. */
+  readonly schema: number;
+}
+
+/** What a newcomer comes with. */
+export interface JoinRequest {
+  readonly token: JoinToken;
+  readonly facts: JoinFacts;
+  readonly version: ProgramVersion;
+}
+
 /** Plain data about the newcomer; the node gives it its meaning. */
 export type JoinFacts = Readonly<Record<string, unknown>>;
 
@@ -38,6 +53,10 @@ const REFUSALS = {
   revoked: 'the join token was revoked: make another with "roadstead token create"',
   tooManyAttempts: "too many failed attempts to join from this address: wait a minute",
   version: "the cluster runs a newer version than this node: install that version first",
+  nameTaken:
+    "a member of the cluster has this node's name: give this one another with --name; if it is to take that one's place, take that one out first (\"roadstead remove NAME\" on a member)",
+  addressTaken:
+    'a member of the cluster that is not down has this node\'s address: give this one another with --p2p or --advertise; if that member is gone for good, take it out first ("roadstead remove NAME" on a member)',
 } as const;
 
 export type RefusalReason = keyof typeof REFUSALS;
@@ -47,8 +66,9 @@ export class JoinRefused extends Error {
   override readonly name = "JoinRefused";
   readonly reason: RefusalReason;
 
-  constructor(reason: RefusalReason) {
-    super(REFUSALS[reason]);
+  /** @param what in place of what is said of the reason in general */
+  constructor(reason: RefusalReason, what: string = REFUSALS[reason]) {
+    super(what);
     this.reason = reason;
   }
 }
@@ -77,23 +97,26 @@ function proof(nonce: Uint8Array, newcomer: PeerId, member: PeerId): Uint8Array 
 export async function requestJoin(
   host: Host,
   addresses: readonly string[],
-  token: JoinToken,
-  facts: JoinFacts,
+  request: JoinRequest,
   random: Random,
   signal: AbortSignal,
 ): Promise<JoinAnswer> {
   let last: unknown;
+  let wrong: WrongCluster | undefined;
   for (const address of addresses) {
     try {
       const { stream, peer } = await host.dialStranger([address], JOIN_PROTOCOL, signal);
-      return await converse(stream, host.self, peer, token, facts, random, signal);
+      return await converse(stream, host.self, peer, request, random, signal);
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof JoinRefused) throw error;
-      last = error;
+      // of a name's addresses one may be another cluster's: what may come right by itself counts for more
+      if (error instanceof WrongCluster) wrong = error;
+      else last = error;
     }
   }
-  if (last instanceof WrongCluster || last instanceof OciError) throw last;
+  if (last === undefined && wrong !== undefined) throw wrong;
+  if (last instanceof OciError) throw last;
   throw new OciError("UNAVAILABLE", "no member of the cluster can be reached to join it", { addresses: addresses.join(" ") }, last);
 }
 
@@ -101,8 +124,7 @@ async function converse(
   stream: Stream,
   self: PeerId,
   peer: PeerId,
-  token: JoinToken,
-  facts: JoinFacts,
+  { token, facts, version }: JoinRequest,
   random: Random,
   signal: AbortSignal,
 ): Promise<JoinAnswer> {
@@ -110,7 +132,7 @@ async function converse(
   const unbind = channel.abortOn(signal);
   try {
     const nonce = Buffer.from(random.bytes(NONCE_SIZE_BYTES));
-    await channel.writeFrame({ nonce });
+    await channel.writeFrame({ nonce, version });
     const shown = await answerOf(channel, REQUEST_SIZE_MAX);
     const publicKey = bytesOf(shown, "publicKey");
     checkCluster(publicKey, bytesOf(shown, "signature"), token, proof(nonce, self, peer));
@@ -143,9 +165,15 @@ async function answerOf(channel: Channel, limitBytes: number): Promise<Readonly<
   const value = await channel.readFrame(limitBytes);
   if (value === undefined) throw new OciError("UNAVAILABLE", "the node that was asked to take this one in closed without an answer");
   const answer = asFields(value);
-  if (answer.refused !== undefined) throw new JoinRefused(reasonOf(answer.refused));
+  if (answer.refused !== undefined) throw refusalIn(answer);
   throwIfError(answer);
   return answer;
+}
+
+function refusalIn({ refused, mayJoin }: Readonly<Record<string, unknown>>): JoinRefused {
+  const reason = reasonOf(refused);
+  if (reason !== "version" || typeof mayJoin !== "string") return new JoinRefused(reason);
+  return new JoinRefused(reason, `the cluster takes in no node of this version: it takes ${mayJoin.slice(0, 200)}; install that`);
 }
 
 function reasonOf(value: unknown): RefusalReason {
@@ -179,6 +207,10 @@ export interface JoinServer {
   readonly log: Log;
   /** Whether the peer was a member and is out for good; false where this node does not know of it. */
   readonly wasRemoved: (peer: PeerId) => boolean;
+  /** @returns undefined where a node of that version may join, else which may, in words: `roadstead 0.2.0 or later` */
+  readonly mayJoin: (version: ProgramVersion) => string | undefined;
+  /** Told of each refusal, for the audit trail. */
+  readonly onRefused: (newcomer: PeerId, remoteHost: string, reason: RefusalReason) => void;
   /**
    * Decides, through consensus; any member may. Called again with the same peer it answers again without another use of the token.
    * @throws OciError UNAVAILABLE without a quorum
@@ -218,6 +250,12 @@ export async function serveJoin(host: Host, server: JoinServer): Promise<void> {
   );
 }
 
+/** One that says none is older than the handshake. */
+function versionIn(frame: Readonly<Record<string, unknown>>): ProgramVersion {
+  const { program, schema } = asFields(frame.version ?? {});
+  return { program: typeof program === "string" ? program.slice(0, 64) : "", schema: typeof schema === "number" ? schema : 0 };
+}
+
 async function welcome(
   channel: Channel,
   self: PeerId,
@@ -235,6 +273,12 @@ async function welcome(
     const removed = server.wasRemoved(newcomer);
     return { removed, signature: Buffer.from(server.sign(standingStatement(nonce, newcomer, self, removed))) };
   }
+  const mayJoin = server.mayJoin(versionIn(first));
+  if (mayJoin !== undefined) {
+    server.log.warn({ newcomer, host: remoteHost, version: first.version }, "a node of a version that may not join was refused");
+    server.onRefused(newcomer, remoteHost, "version");
+    return { refused: "version", mayJoin };
+  }
   await channel.writeFrame({ publicKey: Buffer.from(server.publicKey), signature: Buffer.from(server.sign(proof(nonce, newcomer, self))) });
   const asked = asFields(await channel.readFrame(REQUEST_SIZE_MAX));
   if (limit.isBlocked(remoteHost)) return { refused: "tooManyAttempts" }; // several at once must not get past the limit
@@ -251,6 +295,7 @@ async function welcome(
     // the others have proven the secret: that is no guess
     if (answer.refused !== "wrong") limit.forgive(remoteHost);
     server.log.warn({ newcomer, host: remoteHost, refused: answer.refused }, "a node that asked to join was refused");
+    server.onRefused(newcomer, remoteHost, answer.refused);
     return answer;
   }
   limit.forgive(remoteHost);
