@@ -52,6 +52,11 @@ export const SETTINGS = {
     count(1, 64),
     "Copies that are durable before a push is acknowledged; at most durability.copies. Read when the cluster is made.",
   ),
+  "durability.repairAfter": setting(
+    "10m",
+    duration,
+    "Copies of a member that has been down for so long are made again elsewhere; what a removal, a drain or a bad copy left short is mended at once.",
+  ),
   "cluster.voters": setting(
     "5",
     oddCount(9),

@@ -35,6 +35,9 @@ export class ReplaceableCatalog implements AppliedCatalog {
   copiesOf(member: RaftId) {
     return this.#current.copiesOf(member);
   }
+  copyBytesOf(member: RaftId) {
+    return this.#current.copyBytesOf(member);
+  }
   heldBy(member: RaftId, after: string, limit: number) {
     return this.#current.heldBy(member, after, limit);
   }

@@ -253,6 +253,19 @@ test("copy.drop: the others must be `target` many, unless the copy is bad; a dra
   expect(scenario.blob(BLOB)?.copies).toEqual([one]);
 });
 
+test("copy.drop with keepUp: neither a member that is down nor one that drains counts among the others", () => {
+  const scenario = cluster(4);
+  const [one = 0, two = 0, three = 0, four = 0] = ids(scenario);
+  scenario.commit(A, BLOB, [one, two, three, four]);
+  const drop = { type: "copy.drop", digest: BLOB, copy: four, bad: false } as const;
+  scenario.run({ type: "member.state", raftId: one, down: true });
+  expect(scenario.run({ ...drop, keepUp: true }).refused).toBe("count");
+  scenario.run({ type: "member.state", raftId: one, down: false, draining: true });
+  expect(scenario.run({ ...drop, keepUp: true }).refused).toBe("count");
+  expect(scenario.run({ ...drop, copy: one, keepUp: true }).refused).toBeUndefined();
+  expect(scenario.run(drop).refused).toBe("count");
+});
+
 test("cache.evict: only where every link has a source", () => {
   const scenario = cluster(1);
   const evict = { type: "cache.evict", digest: BLOB } as const;

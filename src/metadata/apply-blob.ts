@@ -14,7 +14,7 @@ import {
 import type { BlobCommand } from "./commands.ts";
 import { ACCEPTED, type Decision, refuse } from "./decision.ts";
 import type { Draft } from "./draft.ts";
-import { isMember, memberCopies, needOf, readDurability, readRoster, targetOf } from "./membership.ts";
+import { isMember, isUp, memberCopies, needOf, readDurability, readRoster, targetOf } from "./membership.ts";
 import type { ApplyContext } from "./policy.ts";
 import type { BlobRecord } from "./records.ts";
 
@@ -131,7 +131,7 @@ export function addCopy(draft: Draft, context: ApplyContext, command: Of<"copy.a
 
 /** A bad copy goes in any case: it counts for nothing, and its node heals only after this has applied. */
 export function dropCopy(draft: Draft, context: ApplyContext, command: Of<"copy.drop">): Decision {
-  const { digest, copy, bad } = command;
+  const { digest, copy, bad, keepUp = false } = command;
   const record = readBlob(draft, digest);
   if (record === undefined) return refuse("unknown", digest);
   if (record.state !== "live") return refuse("state", digest);
@@ -139,7 +139,8 @@ export function dropCopy(draft: Draft, context: ApplyContext, command: Of<"copy.
   const copies = memberCopies(roster, record.copies);
   if (!copies.includes(copy)) return refuse("unknown", digest);
   const others = copies.filter((id) => id !== copy);
-  if (!bad && others.length < targetOf(roster, readDurability(draft, context.policy))) return refuse("count", digest);
+  const counted = keepUp ? others.filter((id) => isUp(roster, id)) : others;
+  if (!bad && counted.length < targetOf(roster, readDurability(draft, context.policy))) return refuse("count", digest);
   writeBlob(draft, digest, { ...record, copies: others });
   return ACCEPTED;
 }

@@ -5,7 +5,7 @@ import type { Draft } from "./draft.ts";
 import { blobKey, condemnedKey, holderKey, idleKey, leaseKey, linkedKey, linkKey, unlinkedKey, usageKey, widthKey } from "./keys.ts";
 import type { ApplyContext } from "./policy.ts";
 import type { BlobRecord, CatalogTime, Link } from "./records.ts";
-import { BLOB, LINK, type LinkRow, USAGE } from "./rows.ts";
+import { BLOB, LINK, type LinkRow, USAGE, type Usage } from "./rows.ts";
 
 // The only writers of blob records and links: they keep the indexes and counters in step.
 
@@ -54,7 +54,7 @@ export function writeBlob(draft: Draft, digest: Digest, next: BlobRecord | undef
   const old = readBlob(draft, digest);
   if (next === undefined) draft.remove(blobKey(digest));
   else draft.write(BLOB, blobKey(digest), next);
-  moveCopies(draft, digest, liveCopies(old), liveCopies(next));
+  moveCopies(draft, digest, liveCopies(old), liveCopies(next), { old: old?.sizeBytes ?? 0, next: next?.sizeBytes ?? 0 });
   moveMark(draft, unlinkedKey(digest), isHeld(old) && old.links === 0, isHeld(next) && next.links === 0);
   moveMark(draft, condemnedKey(digest), old?.state === "condemned", next?.state === "condemned");
 }
@@ -68,7 +68,13 @@ function moveMark(draft: Draft, key: string, was: boolean, is: boolean): void {
   if (is && !was) draft.mark(key);
 }
 
-function moveCopies(draft: Draft, digest: Digest, old: readonly RaftId[] | undefined, next: readonly RaftId[] | undefined): void {
+function moveCopies(
+  draft: Draft,
+  digest: Digest,
+  old: readonly RaftId[] | undefined,
+  next: readonly RaftId[] | undefined,
+  size: { readonly old: number; readonly next: number },
+): void {
   if (old?.length !== next?.length) {
     if (old !== undefined) draft.remove(widthKey(old.length, digest));
     if (next !== undefined) draft.mark(widthKey(next.length, digest));
@@ -81,13 +87,18 @@ function moveCopies(draft: Draft, digest: Digest, old: readonly RaftId[] | undef
     moveMark(draft, holderKey(id, digest), was, is);
     const copies = Number(is) - Number(was);
     const sole = Number(id === nextSole) - Number(id === oldSole);
-    if (copies !== 0 || sole !== 0) addUsage(draft, id, copies, sole);
+    const sizeBytes = (is ? size.next : 0) - (was ? size.old : 0);
+    if (copies !== 0 || sole !== 0 || sizeBytes !== 0) addUsage(draft, id, { copies, sole, sizeBytes });
   }
 }
 
-function addUsage(draft: Draft, id: RaftId, copies: number, sole: number): void {
-  const usage = draft.read(USAGE, usageKey(id)) ?? { copies: 0, sole: 0 };
-  const next = { copies: usage.copies + copies, sole: usage.sole + sole };
+function addUsage(draft: Draft, id: RaftId, more: Usage): void {
+  const usage = draft.read(USAGE, usageKey(id)) ?? { copies: 0, sole: 0, sizeBytes: 0 };
+  const next = {
+    copies: usage.copies + more.copies,
+    sole: usage.sole + more.sole,
+    sizeBytes: usage.sizeBytes + more.sizeBytes,
+  };
   if (next.copies === 0) draft.remove(usageKey(id));
   else draft.write(USAGE, usageKey(id), next);
 }

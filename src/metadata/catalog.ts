@@ -55,6 +55,8 @@ export interface Catalog {
   shortRecords(after: string, limit: number): Promise<readonly Digest[]>;
   /** How many live records list a copy of this member. */
   copiesOf(member: RaftId): number;
+  /** Bytes of those copies. */
+  copyBytesOf(member: RaftId): number;
   /** The latest records of the audit trail, the newest first. */
   auditTrail(limit: number): readonly AuditRecord[];
   /** Live records that list a copy of this member; digests strictly after `after`. */

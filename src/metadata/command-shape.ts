@@ -119,7 +119,7 @@ const SHAPES: { readonly [T in Command["type"]]: Shape } = {
   "lease.renew": named,
   "lease.renewLinks": { repository, digests: list(digest, RENEWED_LINKS_MAX) },
   "copy.add": { digest, copy: positive, deadline: time, commitId: text(128) },
-  "copy.drop": { digest, copy: positive, bad: flag },
+  "copy.drop": { digest, copy: positive, bad: flag, keepUp: optional(flag) },
   "cache.evict": { digest },
   "manifest.put": {
     ...named,

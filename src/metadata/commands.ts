@@ -94,7 +94,8 @@ export type BlobCommand =
   /** Renews the leases of these links of a repository into which an upload runs; those that are gone are passed over. */
   | { readonly type: "lease.renewLinks"; readonly repository: RepositoryName; readonly digests: readonly Digest[] }
   | { readonly type: "copy.add"; readonly digest: Digest; readonly copy: RaftId; readonly deadline: CatalogTime; readonly commitId: string }
-  | { readonly type: "copy.drop"; readonly digest: Digest; readonly copy: RaftId; readonly bad: boolean }
+  /** Refused `count` where fewer than `target` others are left, unless the copy is bad; `keepUp`: of members that are neither down nor draining. */
+  | { readonly type: "copy.drop"; readonly digest: Digest; readonly copy: RaftId; readonly bad: boolean; readonly keepUp?: boolean }
   | { readonly type: "cache.evict"; readonly digest: Digest };
 
 export type ManifestCommand =

@@ -75,7 +75,7 @@ function deriveLinks(rows: Rows, out: Map<string, string>): void {
 }
 
 function deriveRecords(rows: Rows, out: Map<string, string>): void {
-  const usage = new Map<number, { copies: number; sole: number }>();
+  const usage = new Map<number, { copies: number; sole: number; sizeBytes: number }>();
   for (const [digest, value] of under(rows, "blob/")) {
     const record = BLOB.decode(value);
     if (record.state === "condemned") out.set(`gc/condemned/${digest}`, "marked");
@@ -84,8 +84,9 @@ function deriveRecords(rows: Rows, out: Map<string, string>): void {
     out.set(`width/${String(record.copies.length).padStart(16, "0")}\0${digest}`, "marked");
     for (const id of record.copies) {
       out.set(`holder/${String(id).padStart(16, "0")}\0${digest}`, "marked");
-      const { copies, sole } = usage.get(id) ?? { copies: 0, sole: 0 };
-      usage.set(id, { copies: copies + 1, sole: sole + Number(record.copies.length === 1) });
+      const { copies, sole, sizeBytes } = usage.get(id) ?? { copies: 0, sole: 0, sizeBytes: 0 };
+      const isSole = Number(record.copies.length === 1);
+      usage.set(id, { copies: copies + 1, sole: sole + isSole, sizeBytes: sizeBytes + record.sizeBytes });
     }
   }
   for (const [id, count] of usage) out.set(`usage/${String(id).padStart(16, "0")}`, JSON.stringify(count));
@@ -149,6 +150,6 @@ function collectStored(rows: Rows, out: Map<string, string>): void {
 }
 
 function readUsage(value: Uint8Array): object {
-  const { copies, sole } = USAGE.decode(value);
-  return { copies, sole };
+  const { copies, sole, sizeBytes } = USAGE.decode(value);
+  return { copies, sole, sizeBytes };
 }

@@ -11,7 +11,7 @@ import type { CatalogTime } from "./records.ts";
 //   roster                                      ids and states of the members, and the ids that were removed: all that guards need
 //   member/<id>                                 member
 //   peer/<peer id>                              the raft id of a peer, kept after its removal: an identity never comes back
-//   usage/<id>                                  how many copies a member holds, and how many records have no other
+//   usage/<id>                                  how many copies a member holds, their bytes, and how many records have no other
 //   tokens, tokens/<place>, token/<token id>    bounds of the queue of join tokens; id of the one at a place; join token
 //   audit, audit/<number>                       bounds of the audit trail; record of it
 //   boot/<id>                                   the newest start of a member that the catalog knows

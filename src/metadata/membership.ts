@@ -20,6 +20,11 @@ export function isMember(roster: Roster, id: RaftId): boolean {
   return roster.seats.some((seat) => seat.id === id);
 }
 
+/** A member that is neither down nor draining: what it holds stays where it can be reached. */
+export function isUp(roster: Roster, id: RaftId): boolean {
+  return roster.seats.some((seat) => seat.id === id && !seat.down && !seat.draining);
+}
+
 /** A raft id is never used again, so a copy whose id is no member's counts for nothing: that strikes a removed member's copies everywhere at once. */
 export function memberCopies(roster: Roster, copies: readonly RaftId[]): readonly RaftId[] {
   return copies.filter((id) => isMember(roster, id));

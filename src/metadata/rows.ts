@@ -76,6 +76,8 @@ export interface Usage {
   readonly copies: number;
   /** Records with no other copy, as they stood when they were last written. */
   readonly sole: number;
+  /** Of all its copies. */
+  readonly sizeBytes: number;
 }
 
 export interface Session {
@@ -125,7 +127,7 @@ export const MEMBER = row<Member>([
   "versionMax",
 ]);
 export const PEER = row<{ readonly raftId: RaftId }>(["raftId"]);
-export const USAGE = row<Usage>(["copies", "sole"]);
+export const USAGE = row<Usage>(["copies", "sole", "sizeBytes"]);
 export const TOKEN = row<JoinTokenRecord>(["id", "hash", "usesLeft", "expiresAt", "revoked"]);
 export const BOOT = row<BootId>(["incarnation", "nonce"]);
 /** Where the queue of join tokens begins and ends. */

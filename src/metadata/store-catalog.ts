@@ -308,6 +308,10 @@ class StoreCatalog implements AppliedCatalog {
     return this.#plain(USAGE, usageKey(member))?.copies ?? 0;
   }
 
+  copyBytesOf(member: RaftId): number {
+    return this.#plain(USAGE, usageKey(member))?.sizeBytes ?? 0;
+  }
+
   heldBy(member: RaftId, after: string, limit: number): Promise<readonly Digest[]> {
     return this.#collect(holderPrefix(member), after, limit, (text) => text as Digest);
   }

@@ -19,7 +19,7 @@ import { createMetrics } from "../http/metrics.ts";
 import { listenHttp } from "../http/node-http/server.ts";
 import type { MemberFacts } from "../metadata/commands.ts";
 import { createRegistry } from "../registry/create.ts";
-import { AuditTrail } from "../upkeep/audit.ts";
+import { type Audit, AuditTrail } from "../upkeep/audit.ts";
 import { startDraining } from "../upkeep/drain.ts";
 import { startExpiring } from "../upkeep/expire.ts";
 import { keepMembers } from "../upkeep/members.ts";
@@ -75,7 +75,7 @@ export async function startServices(base: Foundation): Promise<string> {
   stack.defer(guardVersion(consensus, (error) => consensus.fail(error)));
   const audit = new AuditTrail({ consensus, clock, log: log.child({ part: "audit" }) });
   stack.defer(() => audit.stop());
-  const { blobs, exchange, repair } = await openStorage(base, self);
+  const { blobs, exchange, repair } = await openStorage(base, self, audit);
   const uploads = openDiskUploads({
     store: blobs,
     clock,
@@ -134,7 +134,7 @@ export async function startServices(base: Foundation): Promise<string> {
   return adminSocket;
 }
 
-async function openStorage(base: Foundation, self: { peerId: MemberFacts["peerId"]; raftId: number }): Promise<Storage> {
+async function openStorage(base: Foundation, self: { peerId: MemberFacts["peerId"]; raftId: number }, audit: Audit): Promise<Storage> {
   const { config, consensus, clock, data, random, host, stack, stopping } = base;
   const log = base.log.child({ part: "blobs" });
   const worker = new HashPool();
@@ -176,6 +176,8 @@ async function openStorage(base: Foundation, self: { peerId: MemberFacts["peerId
     clock,
     log: upkeepLog,
     copies: config["durability.copies"],
+    repairAfterMs: config["durability.repairAfter"],
+    audit,
     deadlineMs: config["http.deadline"],
     stopping,
     blobs,

@@ -3,7 +3,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Digest } from "../core/digest.ts";
 import type { Log } from "../core/log.ts";
 import type { RaftId } from "../core/peer.ts";
-import { targetCopies } from "./spread.ts";
+import { targetCopies } from "./standing.ts";
 
 export interface DrainOptions {
   readonly consensus: Consensus;
@@ -126,7 +126,7 @@ class Drainer implements Draining {
 
   async #giveUp(digest: Digest): Promise<void> {
     const { consensus, self, log } = this.#options;
-    const { refused } = await consensus.propose({ type: "copy.drop", digest, copy: self, bad: false });
+    const { refused } = await consensus.propose({ type: "copy.drop", digest, copy: self, bad: false, keepUp: true });
     // `count`: a copy went elsewhere meanwhile; the next pass looks again
     if (refused !== undefined) log.debug({ digest, refused }, "a copy of a node that drains stays for now");
   }

@@ -198,3 +198,81 @@ test("a bad copy that cannot be struck while the node is cut off is struck with 
   expect(copies()).toHaveLength(3);
   expect((await node.blobs.stat(DIGEST))?.settled).toBe(true);
 });
+
+/** Held by members that are up, at least. */
+function fewestUp(digests: readonly Digest[]): number {
+  const { catalog } = cluster!.shared;
+  return Math.min(...digests.map((digest) => catalog.holders(catalog.blob(digest)!).filter(({ down }) => !down).length));
+}
+
+async function lose(node: TestCluster["nodes"][number]): Promise<void> {
+  cluster?.hub.cut(node.peerId);
+  await cluster?.apply({ type: "member.state", raftId: node.raftId, down: true });
+}
+
+test("copies of a member that is down are made again once it has been so for repairAfter of catalog time, and not before; no pass looks through it twice", async () => {
+  const { nodes, shared } = await start({ nodes: 4, repairAfterMs: 60_000 });
+  const digests: Digest[] = [];
+  for (let n = 0; n < 20; n += 1) digests.push(await pushBlob(nodes[n % 4]!, REPOSITORY, Buffer.from(`blob ${n}`)));
+  await passes();
+  const lost = nodes[3]!;
+  const held = shared.catalog.copiesOf(lost.raftId);
+  expect(held).toBeGreaterThan(5);
+  await lose(lost);
+  await cluster?.passTime(59_999);
+  await passes();
+  expect(fewestUp(digests)).toBe(2);
+  expect(nodes[0]!.repair.shortage.amount).toEqual({ blobs: 0, bytes: 0 });
+  await cluster?.passTime(1);
+  await passes();
+  expect(fewestUp(digests)).toBe(3);
+  expect(nodes[0]!.repair.shortage.amount).toEqual({ blobs: 0, bytes: 0 });
+  // what it holds is listed still: nothing has to be moved when it comes back
+  expect(shared.catalog.copiesOf(lost.raftId)).toBe(held);
+  let looked = 0;
+  const { heldBy } = shared.catalog;
+  shared.catalog.heldBy = (...args) => {
+    looked += 1;
+    return heldBy.apply(shared.catalog, args);
+  };
+  await passes();
+  expect(looked).toBe(0);
+});
+
+test("what nobody who is up could take is counted as short, and nobody is asked for it", async () => {
+  const { nodes } = await start({ nodes: 3, repairAfterMs: 1_000 });
+  for (let n = 0; n < 6; n += 1) await pushBlob(nodes[0]!, REPOSITORY, Buffer.from(`blob ${n}`));
+  await passes();
+  await lose(nodes[2]!);
+  await cluster?.passTime(1_000);
+  let sent = 0;
+  nodes[0]!.exchange.spread = async () => {
+    sent += 1;
+    return [];
+  };
+  await passes();
+  const { shortage } = nodes[0]!.repair;
+  expect(shortage.amount).toEqual({ blobs: 6, bytes: 6 * "blob n".length });
+  expect(shortage.mendable).toEqual({ blobs: 0, bytes: 0 });
+  expect(sent).toBe(0);
+  await cluster?.apply({ type: "member.state", raftId: nodes[2]!.raftId, down: false });
+  await passes();
+  expect(shortage.amount).toEqual({ blobs: 0, bytes: 0 });
+});
+
+test("a bad copy of a record that an overdue member holds too is healed at once, though enough are listed", async () => {
+  const { nodes } = await start({ nodes: 5, repairAfterMs: 1_000 });
+  const digest = await pushBlob(nodes[0]!, REPOSITORY, BYTES);
+  await passes();
+  const [lost, bad] = copies().map((raftId) => nodes.find((node) => node.raftId === raftId)!);
+  await lose(lost!);
+  await cluster?.passTime(1_000);
+  await passes();
+  expect(fewestUp([digest])).toBe(3);
+  await bad!.blobs.quarantine(digest, "bad");
+  bad!.repair.reportBad(digest);
+  await cluster?.idle();
+  await cluster?.idle();
+  expect(fewestUp([digest])).toBe(3);
+  expect(cluster?.noted).toContainEqual({ action: "copy.struck", target: digest, detail: expect.any(String) });
+});

@@ -1,5 +1,4 @@
 import type { BlobStore } from "../blobs/blob-store.ts";
-import { CorruptBlobError } from "../blobs/corrupt-blob.ts";
 import type { Applied } from "../consensus/consensus.ts";
 import type { Digest } from "../core/digest.ts";
 import { OciError } from "../core/errors.ts";
@@ -7,13 +6,20 @@ import type { PeerId, RaftId } from "../core/peer.ts";
 import type { PieceHash } from "../core/pieces.ts";
 import type { Random } from "../core/random.ts";
 import type { BlobRecord, Member } from "../metadata/records.ts";
+import type { Audit } from "./audit.ts";
+import { BadCopies } from "./bad-copies.ts";
 import { type Commit, newCommit } from "./commit-id.ts";
+import { RateMeter } from "./rate-meter.ts";
+import { Shortage, type Shortness } from "./shortage.ts";
 import { candidates, Spread, type SpreadContext } from "./spread.ts";
 
 export interface RepairOptions extends SpreadContext {
   readonly blobs: BlobStore;
   readonly random: Random;
   readonly self: { readonly peerId: PeerId; readonly raftId: RaftId };
+  readonly audit: Audit;
+  /** `durability.repairAfter`: for so long copies of a member that is down are not made again. */
+  readonly repairAfterMs: number;
   /** How often records that are short of copies are looked for without cause. */
   readonly periodMs?: number;
 }
@@ -24,17 +30,9 @@ interface Gathered {
   abandon(): void;
 }
 
-interface Shortness {
-  /** Passes that found it before. */
-  readonly passes: number;
-  /** The copy here was read again, since nobody would take it. */
-  verified: boolean;
-}
-
 const PERIOD_MS = 30_000;
 /** How long a node that was taken in, or has just begun, may need until it serves blobs. */
 const NEWCOMER_MS = 3_000;
-const PAGE = 256;
 /** A holder whose turn it is has so many passes before the next one tries as well. */
 const PASSES_EACH = 3;
 
@@ -46,23 +44,32 @@ export class Repair {
   readonly #options: RepairOptions;
   readonly #context: SpreadContext;
   readonly #stops: readonly (() => void)[];
-  /** Records that the last pass found short. */
-  #short = new Map<Digest, Shortness>();
+  readonly #badCopies: BadCopies;
+  readonly #listeners = new Set<() => void>();
+  readonly shortage: Shortage;
+  /** Bytes that this node has sent to make copies again. */
+  readonly meter: RateMeter;
   readonly #spreading = new Map<Digest, Promise<void>>();
   readonly #pushing = new Map<Digest, number>();
-  readonly #bad = new Set<Digest>();
   #pass: Promise<void> | undefined;
   #again = false;
+  #surveyDue = true;
   #wakesLater = false;
   #stopped = false;
 
   constructor(options: RepairOptions) {
     this.#options = options;
     this.#context = options;
+    this.#badCopies = new BadCopies(options);
+    this.shortage = new Shortage(options);
+    this.meter = new RateMeter(options.clock);
     this.#stops = [
       options.consensus.onApplied((applied) => this.#hear(applied)),
-      options.consensus.onInstalled(() => this.wake()),
-      options.clock.every(options.periodMs ?? PERIOD_MS, () => this.wake()),
+      options.consensus.onInstalled(() => {
+        this.shortage.forgetWalks();
+        this.wake();
+      }),
+      options.clock.every(options.periodMs ?? Math.min(PERIOD_MS, options.repairAfterMs), () => this.wake()),
     ];
   }
 
@@ -141,11 +148,15 @@ export class Repair {
     const holders = catalog.holders(record);
     const held = new Set(holders.map((member) => member.raftId));
     if (await this.#hold(digest, record, held, commit, signal)) held.add(this.#options.self.raftId);
-    const leaving = holders.filter((member) => member.draining).map((member) => member.raftId);
+    const overdue = this.shortage.overdue();
+    const leaving = holders.filter(({ raftId, draining }) => draining || overdue.has(raftId)).map((member) => member.raftId);
     const counted = [...held].filter((raftId) => !leaving.includes(raftId));
     const spread = new Spread(this.#context, { digest, sizeBytes: record.sizeBytes, root: record.root, commit, held: counted, leaving });
     const additions: Promise<void>[] = [];
-    const add = (copy: RaftId): void => void additions.push(this.#addLate(digest, copy, commit));
+    const add = (copy: RaftId): void => {
+      this.meter.add(record.sizeBytes);
+      additions.push(this.#addLate(digest, copy, commit));
+    };
     try {
       await spread.reached(signal);
     } finally {
@@ -174,30 +185,26 @@ export class Repair {
 
   /** This node's copy is gone or was quarantined: its place in the record is given up first, and the holders that are left heal it. */
   reportBad(digest: Digest): void {
-    this.#bad.add(digest);
-    void this.#giveUp(digest);
+    this.#badCopies.report(digest);
   }
 
-  async #giveUp(digest: Digest): Promise<void> {
-    const { blobs, consensus, log, self } = this.#options;
-    try {
-      const listed = consensus.catalog.blob(digest)?.copies.includes(self.raftId) === true;
-      // a good one may have been brought since
-      if (listed && (await blobs.stat(digest)) === undefined) {
-        await consensus.propose({ type: "copy.drop", digest, copy: self.raftId, bad: true });
-      }
-      this.#bad.delete(digest);
-    } catch (error) {
-      log.warn({ digest, error }, "a bad copy could not be struck from the record yet: it is tried again with the next pass");
-    }
-  }
-
-  #hear({ command, outcome }: Applied): void {
-    if (outcome.refused !== undefined) return;
-    const { type } = command;
-    if (type === "member.add" || type === "member.remove" || type === "member.state" || type === "copy.drop") this.wake();
+  #hear(applied: Applied): void {
+    const asks = this.shortage.hear(applied);
+    if (asks === "survey") this.wake();
+    else if (asks === "record") this.#wake();
     // a newcomer is not spoken to before it has heard itself that it is one
-    if (type === "member.add") this.#wakeLater();
+    if (asks === "survey" && applied.command.type === "member.add") this.#wakeLater();
+  }
+
+  /** Whether this node spreads it, for a client that pushes it. */
+  isPushing(digest: Digest): boolean {
+    return this.#pushing.has(digest);
+  }
+
+  /** Called after each pass. @returns ends it */
+  onPass(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** A member is connected that was not: it may take, or give, what was missing. At once, and once more when a node that has just begun serves blobs. */
@@ -217,6 +224,11 @@ export class Repair {
 
   /** Looks for short records; once more where it is asked for while a pass runs. */
   wake(): void {
+    this.#surveyDue = true;
+    this.#wake();
+  }
+
+  #wake(): void {
     if (this.#stopped) return;
     this.#again = true;
     this.#pass ??= this.#passes().finally(() => {
@@ -236,9 +248,10 @@ export class Repair {
     while (this.#again && !stopping.aborted) {
       this.#again = false;
       if (consensus.status().cutOff) return;
-      for (const digest of this.#bad) await this.#giveUp(digest);
+      await this.#badCopies.retry();
       try {
         await this.#look();
+        for (const listener of this.#listeners) listener();
       } catch (error) {
         if (!stopping.aborted) log.warn({ error }, "the search for records short of copies failed: it begins again with the next pass");
       }
@@ -246,30 +259,30 @@ export class Repair {
   }
 
   async #look(): Promise<void> {
-    const { catalog } = this.#options.consensus;
-    const short = new Map<Digest, Shortness>();
-    const silent = new Set<RaftId>();
-    for (let after = ""; ; ) {
-      const page = await catalog.shortRecords(after, PAGE);
-      for (const digest of page) {
-        const before = this.#short.get(digest);
-        const shortness = { passes: before === undefined ? 0 : before.passes + 1, verified: before?.verified === true };
-        short.set(digest, shortness);
-        if (!this.#pushing.has(digest) && this.#isOurs(digest, shortness.passes)) await this.#heal(digest, shortness, silent);
-      }
-      const last = page.at(-1);
-      if (last === undefined || page.length < PAGE) break;
-      after = last;
+    if (this.#surveyDue) {
+      this.#surveyDue = false;
+      await this.shortage.survey();
     }
-    this.#short = short;
+    const silent = new Set<RaftId>();
+    let connected = this.#connected();
+    for (const [digest, shortness] of this.shortage.records) {
+      if (!this.#pushing.has(digest) && this.#isOurs(digest, shortness.passes, connected)) {
+        await this.#heal(digest, shortness, silent);
+        connected = this.#connected();
+      }
+      shortness.passes += 1;
+    }
+  }
+
+  #connected(): ReadonlySet<PeerId> {
+    return new Set(this.#options.exchange.peers().flatMap((peer) => (peer.connected ? [peer.peer] : [])));
   }
 
   /** One rule, the same on every node: in the order of their ids, each holder that is connected has its passes. */
-  #isOurs(digest: Digest, passes: number): boolean {
-    const { consensus, exchange, self } = this.#options;
+  #isOurs(digest: Digest, passes: number, connected: ReadonlySet<PeerId>): boolean {
+    const { consensus, self } = this.#options;
     const record = consensus.catalog.blob(digest);
     if (record?.state !== "live") return false;
-    const connected = new Set(exchange.peers().flatMap((peer) => (peer.connected ? [peer.peer] : [])));
     const isThere = (member: Member): boolean => member.raftId === self.raftId || connected.has(member.peerId);
     const holders = consensus.catalog.holders(record).filter(isThere);
     const position = holders
@@ -281,7 +294,7 @@ export class Repair {
 
   /** @param silent members that were not reached in this pass: one that is dead costs one attempt a pass, and not one a record */
   async #heal(digest: Digest, shortness: Shortness, silent: Set<RaftId>): Promise<void> {
-    const { consensus, exchange, log, stopping } = this.#options;
+    const { consensus, log, stopping } = this.#options;
     const before = consensus.catalog.blob(digest)?.copies;
     const targets = candidates(consensus.catalog, digest, new Set(before));
     if (targets.every((target) => silent.has(target.raftId))) return;
@@ -293,27 +306,11 @@ export class Repair {
       log.warn({ digest, error: known }, "a record stays short of copies: it is tried again with the next pass");
     }
     if (consensus.catalog.blob(digest)?.copies !== before) return;
-    const connected = new Set(exchange.peers().flatMap((peer) => (peer.connected ? [peer.peer] : [])));
+    const connected = this.#connected();
     const unreached = targets.filter((target) => !connected.has(target.peerId));
     for (const target of unreached) silent.add(target.raftId);
     if (unreached.length === targets.length || shortness.verified) return;
     shortness.verified = true;
-    await this.#verify(digest, stopping);
-  }
-
-  /** Nobody took the copy: it may be this one that is bad, and a target does not say why it refuses (G6). */
-  async #verify(digest: Digest, signal: AbortSignal): Promise<void> {
-    const { blobs, log } = this.#options;
-    const local = await blobs.stat(digest);
-    if (local === undefined) return this.#giveUp(digest);
-    try {
-      for await (const _ of blobs.open(digest, { start: 0, end: local.sizeBytes }, signal));
-    } catch (error) {
-      if (!(error instanceof CorruptBlobError)) return;
-      log.error({ digest, error }, "a copy on this node is bad: it is quarantined and healed from the others");
-      await blobs.quarantine(digest, error.message);
-      this.#bad.add(digest);
-      await this.#giveUp(digest);
-    }
+    await this.#badCopies.verify(digest, stopping);
   }
 }

@@ -3,7 +3,8 @@ import { holdReceives, NEVER, TestCluster } from "../../test/registry/cluster.ts
 import { type Clock, systemClock } from "../core/clock.ts";
 import { type Digest, digestOf } from "../core/digest.ts";
 import type { PieceHash } from "../core/pieces.ts";
-import { candidates, targetCopies } from "./spread.ts";
+import { candidates } from "./spread.ts";
+import { targetCopies } from "./standing.ts";
 
 const BYTES = Buffer.from("bytes");
 const DIGEST = digestOf(BYTES);

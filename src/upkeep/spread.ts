@@ -10,6 +10,7 @@ import type { Catalog } from "../metadata/catalog.ts";
 import type { Member } from "../metadata/records.ts";
 import { place } from "../placement/rendezvous.ts";
 import type { Commit } from "./commit-id.ts";
+import { targetCopies } from "./standing.ts";
 
 export interface SpreadContext {
   readonly consensus: Consensus;
@@ -31,7 +32,7 @@ export interface Spreading {
   readonly commit: Commit;
   /** Members that hold it already, durably and pinned or in the record. */
   readonly held: readonly RaftId[];
-  /** Holders that drain: they count for nothing, and get nothing. */
+  /** Holders that drain, or are down for long: they count for nothing but `need`, and get nothing. */
   readonly leaving?: readonly RaftId[];
 }
 
@@ -40,12 +41,6 @@ const RETRY_MS = 250;
 const AT_ONCE_BYTES = 4 * 1024 * 1024;
 /** A target that has not acknowledged for so long may hang: another one is sent to beside it. */
 const HEDGE_MS = 5_000;
-
-/** max(need, min(`copies`, members that are not draining)). */
-export function targetCopies(catalog: Catalog, copies: number): number {
-  const staying = catalog.members().filter((member) => !member.draining).length;
-  return Math.max(catalog.need(), Math.min(catalog.cluster()?.durability?.copies ?? copies, staying));
-}
 
 /** Members in the order in which they are to get a copy: as placed; those that are down next, those that drain last. */
 export function candidates(catalog: Catalog, digest: Digest, besides: ReadonlySet<RaftId>): readonly Member[] {
@@ -98,7 +93,7 @@ export class Spread {
     return missing > 0 && this.#blob.sizeBytes > AT_ONCE_BYTES ? missing : this.lacking;
   }
 
-  /** What `need` counts: a member that drains still holds what it holds. */
+  /** What `need` counts: a member that drains, or is down, still holds what it holds. */
   get #durable(): number {
     return this.#copies.size + (this.#blob.leaving?.length ?? 0);
   }

@@ -18,6 +18,7 @@ import { factsOf } from "../../src/metadata/scenario.ts";
 import type { RegistryLimits } from "../../src/registry/context.ts";
 import { createRegistry } from "../../src/registry/create.ts";
 import type { Caller, PutManifest, Registry } from "../../src/registry/registry.ts";
+import type { Audit } from "../../src/upkeep/audit.ts";
 import { type Draining, startDraining } from "../../src/upkeep/drain.ts";
 import { Repair } from "../../src/upkeep/repair.ts";
 import { type Settling, startSettling } from "../../src/upkeep/settle.ts";
@@ -28,6 +29,7 @@ export const ANYONE: Caller = { principal: "anonymous" };
 export const NEVER: AbortSignal = new AbortController().signal;
 /** Where the cluster's record names none. */
 const COPIES = 3;
+const REPAIR_AFTER_MS = 600_000;
 const SECRET_HASH = createHash("sha256").update("secret").digest();
 
 /** One node's view of the shared consensus: it may be cut off alone. */
@@ -92,6 +94,7 @@ export interface TestClusterOptions {
   readonly copies?: number;
   readonly acks?: number;
   readonly clock?: Clock;
+  readonly repairAfterMs?: number;
   readonly limits?: Partial<RegistryLimits>;
   readonly sparse?: (repository: RepositoryName) => boolean;
   readonly assertLogRoom?: () => Promise<void>;
@@ -102,6 +105,9 @@ export class TestCluster {
   readonly hub: MemoryHub = createMemoryHub();
   readonly nodes: TestNode[] = [];
   readonly #options: TestClusterOptions;
+  /** What the nodes noted for the audit trail. */
+  readonly noted: Parameters<Audit["note"]>[0][] = [];
+  readonly audit: Audit = { note: (event) => void this.noted.push(event) };
   readonly #stopping = new AbortController();
 
   private constructor(options: TestClusterOptions) {
@@ -164,6 +170,8 @@ export class TestCluster {
       log: silentLog,
       self: { peerId, raftId },
       copies: COPIES,
+      repairAfterMs: this.#options.repairAfterMs ?? REPAIR_AFTER_MS,
+      audit: this.audit,
       deadlineMs: 0,
       stopping: this.#stopping.signal,
     });
