@@ -77,7 +77,16 @@ const COMMANDS: readonly (readonly [weight: number, make: Make])[] = [
   [1, (pick) => ({ type: "lease.renew", repository: pick(REPOSITORIES), digest: pick([...BLOBS, ...MANIFESTS]) })],
   [1, (pick) => ({ type: "lease.renewLinks", repository: pick(REPOSITORIES), digests: pick([BLOBS, BLOBS.slice(1)]) })],
   [2, (pick, store) => ({ type: "copy.add", digest: pick(BLOBS), copy: pick(ids(store)), deadline: timeOf(store) + 1, commitId: "c" })],
-  [1, (pick, store) => ({ type: "copy.drop", digest: pick(BLOBS), copy: pick(ids(store)), bad: pick([true, false]), keepUp: pick([true, false]) })],
+  [
+    1,
+    (pick, store) => ({
+      type: "copy.drop",
+      digest: pick(BLOBS),
+      copy: pick(ids(store)),
+      bad: pick([true, false]),
+      keepUp: pick([true, false]),
+    }),
+  ],
   [1, (pick) => ({ type: "cache.evict", digest: pick(BLOBS) })],
   [9, (pick) => put(pick)],
   [3, (pick) => ({ type: "manifest.delete", repository: pick(REPOSITORIES), digest: pick(MANIFESTS) })],
