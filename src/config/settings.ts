@@ -67,6 +67,11 @@ export const SETTINGS = {
     duration,
     "A member that the leader has not heard from for so long, and another one does not reach either, counts as down until it is heard again.",
   ),
+  "cluster.replaceAfter": setting(
+    "30m",
+    duration,
+    "A voter that is down for so long gives its vote to a learner, where there is one; at most one in as long a time.",
+  ),
   "raft.tick": setting("100ms", duration, "One unit of Raft's logical time; an election takes 10 to 20."),
   "raft.logKeep": setting(
     "10000",

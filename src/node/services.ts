@@ -218,7 +218,16 @@ function watchMembership({ config, consensus, host, clock, stack, random, keys, 
     removal.stop();
     await removal.idle();
   });
-  stack.defer(keepMembers({ consensus, membership: consensus, votersMax: config["cluster.voters"], clock, log }));
+  stack.defer(
+    keepMembers({
+      consensus,
+      membership: consensus,
+      votersMax: config["cluster.voters"],
+      replaceAfterMs: config["cluster.replaceAfter"],
+      clock,
+      log,
+    }),
+  );
   stack.defer(keepVersion({ consensus, membership: consensus, clock, log }));
   stack.defer(
     keepPresence({

@@ -23,6 +23,9 @@ function situation(members: number[], configuration: ConfState, changes: Partial
     progress: [...configuration.voters, ...configuration.learners].map((id) => peer(id)),
     lastIndex: 100,
     votersMax: 5,
+    time: 10_000,
+    replaceAfterMs: 1_000,
+    mayReplace: true,
     ...changes,
   };
 }
@@ -81,6 +84,43 @@ test("nothing is changed in a joint configuration, or before there are members",
   expect(brief(situation([], conf([1])))).toBe("nothing");
 });
 
+type Row = Situation["members"][number];
+const rows = (count: number, changes: Readonly<Record<number, Partial<Row>>>): Row[] =>
+  Array.from({ length: count }, (_, at) => ({ raftId: at + 1, zone: "", down: false, draining: false, ...changes[at + 1] }));
+const downSince = (since: number): Partial<Row> => ({ down: true, downSince: since });
+
+test("a voter that is down for `cluster.replaceAfter` gives its vote to a learner in one joint change, one at a time", () => {
+  const five = (changes: Record<number, Partial<Row>>, more: Partial<Situation> = {}) =>
+    brief(situation([], conf([1, 2, 3], [4, 5]), { votersMax: 3, members: rows(5, changes), ...more }));
+  expect(five({ 2: downSince(9_001) })).toBe("nothing");
+  expect(five({ 2: downSince(9_000) })).toBe("addNode 4, addLearner 2");
+  expect(five({ 2: downSince(9_000), 3: downSince(8_000) })).toBe("addNode 4, addLearner 3");
+  expect(five({ 2: downSince(9_000) }, { mayReplace: false })).toBe("nothing");
+  expect(five({ 2: downSince(9_000), 4: downSince(9_999) })).toBe("addNode 5, addLearner 2");
+  expect(five({ 2: downSince(9_000), 4: { draining: true }, 5: downSince(9_999) })).toBe("nothing");
+});
+
+test("a voter that drains gives its vote away, and a leader that drains its leadership first", () => {
+  const four = (changes: Record<number, Partial<Row>>) => brief(situation([], conf([1, 2, 3], [4]), { members: rows(4, changes) }));
+  expect(four({ 3: { draining: true } })).toBe("addNode 4, addLearner 3");
+  expect(four({ 1: { draining: true } })).toBe("transfer 2");
+  expect(four({ 1: { draining: true }, 2: { draining: true } })).toBe("transfer 3");
+  expect(four({ 3: { draining: true }, 4: { draining: true } })).toBe("nothing");
+});
+
+test("votes are spread over zones while all voters are up: one moves where its zone has two more than a learner's", () => {
+  const spread = (zones: string, changes: Record<number, Partial<Row>> = {}) => {
+    const zoned = rows(5, changes).map((row, at): Row => ({ ...row, zone: zones[at] ?? "" }));
+    return brief(situation([], conf([1, 2, 3], [4, 5]), { votersMax: 3, members: zoned }));
+  };
+  expect(spread("aaabc")).toBe("addNode 4, addLearner 3");
+  expect(spread("aabbc")).toBe("addNode 5, addLearner 2");
+  expect(spread("aabba")).toBe("nothing");
+  expect(spread("aaaab")).toBe("addNode 5, addLearner 3");
+  expect(spread("aaabc", { 2: downSince(9_500) })).toBe("nothing");
+  expect(spread("aaaaa")).toBe("nothing");
+});
+
 let cluster: MemoryCluster | undefined;
 afterEach(async () => {
   await cluster?.close();
@@ -92,7 +132,17 @@ test("members that are added become voters, up to three of three, and one that i
   const first = cluster.node(1);
   const ends: (() => void)[] = [];
   const keep = (node: typeof first): number =>
-    ends.push(keepMembers({ consensus: node, membership: node, votersMax: 5, clock: systemClock, log: silentLog, periodMs: 30 }));
+    ends.push(
+      keepMembers({
+        consensus: node,
+        membership: node,
+        votersMax: 5,
+        replaceAfterMs: 60_000,
+        clock: systemClock,
+        log: silentLog,
+        periodMs: 30,
+      }),
+    );
   keep(first);
   await first.propose({ ...tokenCommand("join"), uses: 5 } as ReturnType<typeof tokenCommand>);
   const ids: number[] = [];

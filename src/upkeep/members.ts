@@ -3,7 +3,7 @@ import type { Membership, PeerProgress } from "../consensus/membership.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { RaftId } from "../core/peer.ts";
-import type { Member } from "../metadata/records.ts";
+import type { CatalogTime, Member } from "../metadata/records.ts";
 import type { ConfChange, ConfChangeSingle } from "../raft/conf-change.ts";
 import type { ConfState } from "../raft/types.ts";
 
@@ -12,6 +12,8 @@ export interface MembersOptions {
   readonly membership: Membership;
   /** `cluster.voters`: at most so many members vote; the others learn. */
   readonly votersMax: number;
+  /** `cluster.replaceAfter`: a voter that is down for so long gives its vote to a learner. */
+  readonly replaceAfterMs: number;
   readonly clock: Clock;
   readonly log: Log;
   /** How often the leader looks again, for learners that have caught up; 500 ms by default. */
@@ -21,18 +23,23 @@ export interface MembersOptions {
 export interface Situation {
   readonly self: RaftId;
   /** What is wanted: the members of the catalog. */
-  readonly members: readonly Pick<Member, "raftId" | "zone" | "down" | "draining">[];
+  readonly members: readonly Pick<Member, "raftId" | "zone" | "down" | "downSince" | "draining">[];
   readonly configuration: ConfState;
   readonly progress: readonly PeerProgress[];
   readonly lastIndex: number;
   readonly votersMax: number;
+  /** Catalog time. */
+  readonly time: CatalogTime;
+  readonly replaceAfterMs: number;
+  /** No voter that is down was replaced for as long: one at most in that time. */
+  readonly mayReplace: boolean;
 }
 
 /** The one next step towards what is wanted. */
 export type Step =
-  | { readonly kind: "change"; readonly why: string; readonly change: ConfChange }
-  /** A leader that is no member any more makes room before it goes. */
-  | { readonly kind: "transfer"; readonly to: RaftId };
+  | { readonly kind: "change"; readonly why: string; readonly change: ConfChange; readonly replaces?: RaftId }
+  /** A leader that is no member any more, or drains, makes room before it goes. */
+  | { readonly kind: "transfer"; readonly why: string; readonly to: RaftId };
 
 /** Entries that a learner may lack and still count as caught up: it gets them within a round trip or two. */
 const CAUGHT_UP_ENTRIES = 64;
@@ -44,13 +51,19 @@ const ANSWER_MS = 2_000;
  * @returns ends it
  */
 export function keepMembers(options: MembersOptions): () => void {
-  const { consensus, membership, votersMax, clock, log } = options;
+  const { consensus, membership, votersMax, replaceAfterMs, clock, log } = options;
   let waitUntil = 0;
+  /** When this leader replaced a voter that was down, or began to lead: what the one before it did is not known to it. */
+  let replacedMs: number | undefined;
   let scheduled = false;
   let stopped = false;
   const look = (): void => {
     scheduled = false;
-    if (stopped || !membership.leads() || clock.monotonicMs() < waitUntil) return;
+    if (!membership.leads()) replacedMs = undefined;
+    if (stopped || !membership.leads()) return;
+    const nowMs = clock.monotonicMs();
+    replacedMs ??= nowMs;
+    if (nowMs < waitUntil) return;
     const step = nextStep({
       self: membership.self,
       members: consensus.catalog.members(),
@@ -58,15 +71,19 @@ export function keepMembers(options: MembersOptions): () => void {
       progress: membership.progress(),
       lastIndex: membership.lastIndex(),
       votersMax,
+      time: consensus.catalog.time(),
+      replaceAfterMs,
+      mayReplace: nowMs - replacedMs >= replaceAfterMs,
     });
     if (step === undefined) return;
-    waitUntil = clock.monotonicMs() + ANSWER_MS;
+    waitUntil = nowMs + ANSWER_MS;
     if (step.kind === "transfer") {
-      log.info({ to: step.to }, "this node is no member any more: handing leadership over");
+      log.info({ to: step.to }, step.why);
       membership.transferLeader(step.to);
       return;
     }
     const refused = membership.proposeConfChange(step.change);
+    if (refused === undefined && step.replaces !== undefined) replacedMs = nowMs;
     log.info({ changes: step.change.changes, refused }, step.why);
   };
   // In a turn of its own: whoever tells of a change is in the middle of it.
@@ -109,7 +126,7 @@ export function nextStep(situation: Situation): Step | undefined {
   if (newcomer !== undefined) return change("a newcomer begins to learn", [{ type: "addLearner", nodeId: newcomer.raftId }]);
   const goneLearner = learners.find((id) => !wanted.has(id));
   if (goneLearner !== undefined) return change("a learner that is no member leaves", [{ type: "removeNode", nodeId: goneLearner }]);
-  return voterLeaves(situation, wanted) ?? voterCount(situation);
+  return voterLeaves(situation, wanted) ?? leaderDrains(situation) ?? voterCount(situation) ?? voteMoves(situation);
 }
 
 function voterLeaves({ self, configuration, progress }: Situation, wanted: ReadonlySet<RaftId>): Step | undefined {
@@ -120,7 +137,62 @@ function voterLeaves({ self, configuration, progress }: Situation, wanted: Reado
   const heir = progress.find(
     ({ raftId, active }) => raftId !== self && active && wanted.has(raftId) && configuration.voters.includes(raftId),
   );
-  return heir === undefined ? undefined : { kind: "transfer", to: heir.raftId };
+  const why = "this node is no member any more: handing leadership over";
+  return heir === undefined ? undefined : { kind: "transfer", why, to: heir.raftId };
+}
+
+/** So that nothing waits for an election when it is stopped. */
+function leaderDrains({ self, members, configuration, progress, lastIndex }: Situation): Step | undefined {
+  const stays = (id: RaftId): boolean => members.some((member) => member.raftId === id && !member.draining && !member.down);
+  if (stays(self)) return undefined;
+  const [heir] = progress
+    .filter(({ raftId, fresh, match }) => fresh && match + CAUGHT_UP_ENTRIES >= lastIndex && stays(raftId))
+    .filter(({ raftId }) => raftId !== self && configuration.voters.includes(raftId))
+    .sort((a, b) => b.match - a.match || a.raftId - b.raftId);
+  const why = "this node drains: handing leadership over";
+  return heir === undefined ? undefined : { kind: "transfer", why, to: heir.raftId };
+}
+
+/** A vote goes from a voter to a learner that serves the cluster better, both in one joint change, so that their number stays. */
+function voteMoves(situation: Situation): Step | undefined {
+  const { self, members, configuration, time, replaceAfterMs, mayReplace } = situation;
+  const voters = members.filter(({ raftId }) => raftId !== self && configuration.voters.includes(raftId));
+  const swap = (why: string, from: RaftId, rest: object = {}): Step | undefined => {
+    const [to] = promotable(situation, from);
+    if (to === undefined) return undefined;
+    const changes: ConfChangeSingle[] = [
+      { type: "addNode", nodeId: to },
+      { type: "addLearner", nodeId: from },
+    ];
+    return { ...change(why, changes), ...rest };
+  };
+  const [draining] = voters.filter((member) => member.draining && !member.down);
+  if (draining !== undefined) return swap("a voter drains: a learner votes in its place", draining.raftId);
+  const [longest] = voters
+    .filter(({ downSince }) => downSince !== undefined && time - downSince >= replaceAfterMs)
+    .sort((a, b) => (a.downSince ?? 0) - (b.downSince ?? 0));
+  if (longest !== undefined) {
+    const why = "a voter is down for long: a learner votes in its place";
+    return mayReplace ? swap(why, longest.raftId, { replaces: longest.raftId }) : undefined;
+  }
+  if (voters.some(({ down }) => down)) return undefined;
+  const crowded = crowdedVoter(situation, voters);
+  return crowded === undefined ? undefined : swap("votes are spread over more zones", crowded);
+}
+
+/** A voter whose zone has two votes more than that of a learner which could vote in its place. */
+function crowdedVoter(situation: Situation, voters: Situation["members"]): RaftId | undefined {
+  const votesIn = zoneVotes(situation);
+  const [best] = promotable(situation).map((id) => situation.members.find(({ raftId }) => raftId === id)?.zone);
+  if (best === undefined) return undefined;
+  const [fullest] = [...voters].sort((a, b) => votesIn(b.zone) - votesIn(a.zone) || b.raftId - a.raftId);
+  return fullest !== undefined && votesIn(fullest.zone) >= votesIn(best) + 2 ? fullest.raftId : undefined;
+}
+
+/** @param besides a voter that is not counted */
+function zoneVotes({ members, configuration }: Situation, besides?: RaftId): (zone: string | undefined) => number {
+  const zoneOf = new Map(members.map(({ raftId, zone }) => [raftId, zone]));
+  return (zone) => configuration.voters.filter((id) => id !== besides && zoneOf.get(id) === zone).length;
 }
 
 function voterCount(situation: Situation): Step | undefined {
@@ -142,10 +214,11 @@ function voterCount(situation: Situation): Step | undefined {
   return change("learners that have caught up begin to vote", chosen);
 }
 
-/** Learners that have caught up, those of zones with few voters first. */
-function promotable({ members, configuration, progress, lastIndex }: Situation): readonly RaftId[] {
+/** Learners that have caught up, those of zones with few voters first. @param besides a voter that is to make room */
+function promotable(situation: Situation, besides?: RaftId): readonly RaftId[] {
+  const { members, configuration, progress, lastIndex } = situation;
   const zoneOf = new Map(members.map(({ raftId, zone }) => [raftId, zone]));
-  const votesIn = (zone: string | undefined): number => configuration.voters.filter((id) => zoneOf.get(id) === zone).length;
+  const votesIn = zoneVotes(situation, besides);
   return progress
     .filter(({ raftId, active, fresh, state, match }) => {
       const member = members.find((each) => each.raftId === raftId);
@@ -158,6 +231,6 @@ function promotable({ members, configuration, progress, lastIndex }: Situation):
     .sort((a, b) => votesIn(zoneOf.get(a)) - votesIn(zoneOf.get(b)) || a - b);
 }
 
-function change(why: string, changes: readonly ConfChangeSingle[]): Step {
+function change(why: string, changes: readonly ConfChangeSingle[]): Extract<Step, { kind: "change" }> {
   return { kind: "change", why, change: { transition: "auto", changes, context: undefined } };
 }

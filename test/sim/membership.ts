@@ -13,6 +13,8 @@ import type { SimNode } from "./sim-node.ts";
 
 const LOOK_MS = 700;
 const NODES_MAX = 7;
+/** Nobody says in the catalog here who is down: no vote moves for it. */
+const REPLACE_AFTER_MS = 60_000;
 const REMOVAL = Buffer.from("member.remove");
 
 /** Who belongs to the cluster: an operator who replaces what is broken, the product's own upkeep at the leader, and changes at random. */
@@ -47,6 +49,7 @@ export class MembershipChurn {
       consensus: driver,
       membership: driver,
       votersMax: this.#settings.votersMax,
+      replaceAfterMs: REPLACE_AFTER_MS,
       clock: new NodeClock(this.#cluster.world, owner, node.drift),
       log: silentLog,
     });
