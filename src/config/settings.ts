@@ -84,6 +84,16 @@ export const SETTINGS = {
     "Projects whose manifests may name content that is not there (sparse indexes and images); the same on every node.",
   ),
   "uploads.expireAfter": setting("24h", duration, "An upload session that is idle for so long is dropped."),
+  "shutdown.delay": setting(
+    "1s",
+    duration,
+    "A node that is asked to stop goes on taking connections for so long, with /readyz at 503, so that whoever looks there sends clients elsewhere.",
+  ),
+  "shutdown.timeout": setting(
+    "30s",
+    duration,
+    "How long running transfers may take to end once the node is asked to stop; what still runs then is cut.",
+  ),
   "log.level": setting(
     "info",
     oneOf("debug", "info", "warn", "error"),

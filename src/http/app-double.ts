@@ -38,7 +38,7 @@ export interface AppDouble {
   readonly handler: Handler;
   readonly log: LogDouble;
   readonly metrics: Metrics;
-  readonly ready: { reads: boolean; writes: boolean };
+  readonly ready: { reads: boolean; writes: boolean; stopping: boolean; uploads: boolean };
   ask(method: string, target: string, options?: AskOptions): Promise<Answer>;
 }
 
@@ -73,10 +73,11 @@ export function appDouble(options: { limits?: Partial<HttpLimits>; accessLog?: A
   const registry = new RegistryDouble();
   const log = new LogDouble();
   const metrics = createMetrics({ sample: () => SAMPLE });
-  const ready = { reads: true, writes: true };
+  const ready = { reads: true, writes: true, stopping: false, uploads: true };
   const handler = createApp({
     registry,
-    operations: { metrics, readiness: { reads: () => ready.reads, writes: async () => ready.writes } },
+    operations: { metrics, readiness: { reads: () => ready.reads, writes: async () => ready.writes, stopping: () => ready.stopping } },
+    takesUploads: () => ready.uploads,
     log,
     random: seededRandom(1),
     clock: options.clock ?? systemClock,

@@ -119,6 +119,9 @@ test("/healthz is 200 also without a quorum; /readyz follows reads, /readyz?writ
   expect([writes.status, writes.headers.get("retry-after")]).toEqual([503, "1"]);
   app.ready.reads = false;
   expect((await app.ask("GET", "/readyz")).status).toBe(503);
+  Object.assign(app.ready, { reads: true, writes: true, stopping: true });
+  const stopping = await app.ask("GET", "/readyz");
+  expect([stopping.status, stopping.json]).toEqual([503, { ready: false, reads: true, writes: true, stopping: true }]);
   expect((await app.ask("GET", "/healthz")).status).toBe(200);
 });
 

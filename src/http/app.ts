@@ -25,6 +25,8 @@ export interface AppOptions {
   readonly random: Random;
   readonly clock: Clock;
   readonly limits: HttpLimits;
+  /** False once the node takes no new connection, for it stops; true where nobody says. */
+  readonly takesUploads?: () => boolean;
   /** What gets an access log line: all, writes and failures, or failures (5xx) alone. */
   readonly accessLog?: AccessLog;
 }
@@ -33,7 +35,11 @@ export type AccessLog = "all" | "writes" | "failures";
 
 /** The whole front end as one function: routes, who may, error answers, request ids, metrics, log. */
 export function createApp(options: AppOptions): Handler {
-  const door: Door = { registry: options.registry, limits: options.limits };
+  const door: Door = {
+    registry: options.registry,
+    limits: options.limits,
+    takesUploads: options.takesUploads ?? (() => true),
+  };
   return wrap(
     {
       log: options.log,

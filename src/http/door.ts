@@ -5,6 +5,8 @@ import type { HttpLimits } from "./limits.ts";
 export interface Door {
   readonly registry: Registry;
   readonly limits: HttpLimits;
+  /** False once this node stops: an upload that begins now could not end here. */
+  takesUploads(): boolean;
 }
 
 /** Until there are users. */

@@ -106,6 +106,35 @@ export function closingTests(start: Start): void {
     await Promise.all([closed, busy.closed]);
   });
 
+  test("before it closes, a server may have every answer end its connection, and goes on taking new ones", async () => {
+    const ground = await start((request) => text(request.target));
+    const kept = await ground.client();
+    expect((await kept.ask(`GET /a HTTP/1.1\r\n${HOST}\r\n`))?.headers.get("connection")).not.toBe("close");
+    ground.listener.endConnections();
+    for (const client of [kept, await ground.client()]) {
+      expect((await client.ask(`GET /b HTTP/1.1\r\n${HOST}\r\n`))?.headers.get("connection")).toBe("close");
+      await client.closed;
+    }
+  });
+
+  test("an answer that began before the server closes ends whole, and its connection with it", async () => {
+    const gate = Promise.withResolvers<void>();
+    const half = Buffer.alloc(100_000, 1); // beyond what is gathered before the head is sent
+    async function* body() {
+      yield half;
+      await gate.promise;
+      yield half;
+    }
+    const ground = await start(() => ({ status: 200, headers: [], length: 2 * half.byteLength, body: { open: body } }));
+    const client = await ground.client();
+    client.send(`GET / HTTP/1.1\r\n${HOST}\r\n`);
+    expect((await client.head())?.headers.get("connection")).not.toBe("close");
+    const closed = ground.listener.close(60_000);
+    gate.resolve();
+    expect(await client.take(2 * half.byteLength, () => undefined)).toBe(2 * half.byteLength);
+    await Promise.all([closed, client.closed]);
+  });
+
   test("what still runs at the drain deadline is cut", async () => {
     const begun = Promise.withResolvers<void>();
     const aborted = Promise.withResolvers<void>();

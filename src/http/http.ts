@@ -54,6 +54,8 @@ export interface HttpListener {
   readonly address: string;
   /** The port that was bound; 0 on a unix socket. */
   readonly port: number;
+  /** From now on each answer ends its connection; new connections are still taken. */
+  endConnections(): void;
   /** Takes no new connection, lets running requests end, and cuts what still runs after `drainMs`. */
   close(drainMs?: number): Promise<void>;
 }

@@ -9,6 +9,8 @@ export interface Readiness {
   reads(): boolean;
   /** A leader is known, a majority can be reached, and this node's disk has room. */
   writes(): Promise<boolean>;
+  /** The node was asked to stop: it still serves, and clients are to be sent elsewhere. */
+  stopping(): boolean;
 }
 
 export interface Operations {
@@ -31,6 +33,7 @@ export function answerOperations(operations: Operations, request: HttpRequest): 
 async function answerReady(readiness: Readiness, query: string): Promise<HttpResponse> {
   const reads = readiness.reads();
   const writes = await readiness.writes();
-  const ready = new URLSearchParams(query).has("writes") ? reads && writes : reads;
-  return json(ready ? 200 : 503, { ready, reads, writes }, ready ? [] : ["Retry-After", "1"]);
+  const stopping = readiness.stopping();
+  const ready = !stopping && (new URLSearchParams(query).has("writes") ? reads && writes : reads);
+  return json(ready ? 200 : 503, { ready, reads, writes, ...(stopping ? { stopping } : {}) }, ready ? [] : ["Retry-After", "1"]);
 }

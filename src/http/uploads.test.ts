@@ -210,3 +210,15 @@ test("http-rule 21: a PUT that is sent again with Expect is left to the registry
   const answer = await app.ask("PUT", `${START}finished?digest=${DIGEST}`, { headers: { expect: "100-continue" }, body: BYTES });
   expect(answer.status).toBe(201);
 });
+
+test("a node that stops begins no upload: 503 with Retry-After; those that have begun go on", async () => {
+  const app = appDouble();
+  const location = await begin(app);
+  app.ready.uploads = false;
+  for (const target of [START, `${START}?digest=${DIGEST}`, `${START}?mount=${DIGEST}&from=team/other`]) {
+    const refused = await app.ask("POST", target, { body: BYTES });
+    expect([refused.status, refused.code, refused.headers.get("retry-after")]).toEqual([503, "UNAVAILABLE", "1"]);
+  }
+  expect((await app.ask("PATCH", location, { body: BYTES })).status).toBe(202);
+  expect((await app.ask("PUT", `${location}?digest=${DIGEST}`)).status).toBe(201);
+});

@@ -18,6 +18,7 @@ const CONTENT_RANGE = /^(?:bytes[ =])?(\d{1,15})-(\d{1,15})(?:\/(?:\d+|\*))?$/;
 
 /** POST: a mount, a push in one request, or a new session (distribution-spec 1.1, end-4a, 4b and 11). */
 export async function answerUploads(door: Door, request: HttpRequest, route: UploadsRoute, signal: AbortSignal): Promise<HttpResponse> {
+  if (!door.takesUploads()) throw new OciError("UNAVAILABLE", "this node is stopping: send the request again, to another node");
   const query = parseQuery(request.query);
   const mount = query.get("mount");
   const given = query.get("digest");

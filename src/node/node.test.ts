@@ -31,7 +31,8 @@ const RESTART: Entry = { bootstrap: false, join: undefined, token: undefined };
 const PASSLESS: Clock = { ...systemClock, every: (ms, run) => (ms === 30_000 ? () => undefined : systemClock.every(ms, run)) };
 
 async function start(name: string, entry: Entry, clock = systemClock): Promise<RunningNode> {
-  const flags = { data: join(folder, name), "node.name": name, "http.listen": "127.0.0.1:0", "p2p.listen": "127.0.0.1:0" };
+  const at = { "http.listen": "127.0.0.1:0", "p2p.listen": "127.0.0.1:0" };
+  const flags = { data: join(folder, name), "node.name": name, "shutdown.delay": "1ms", ...at };
   const fatal = (error: Error): void => {
     throw error;
   };

@@ -12,7 +12,7 @@ import { nodeName } from "./self-facts.ts";
 import { type Entry, type RunningNode, startNode } from "./start-node.ts";
 import { holdYoungGeneration } from "./young-generation.ts";
 
-/** A stop that takes longer is cut: what was acknowledged is durable anyway. */
+/** What is left to do once nothing runs any more; where it takes longer it is cut: what was acknowledged is durable anyway. */
 const STOP_MS = 10_000;
 const SETTLE_MS = 1_000;
 
@@ -45,7 +45,8 @@ export async function runNode(config: Config, entry: Entry): Promise<string | un
   setTimeout(settleDown, SETTLE_MS).unref();
   holdYoungGeneration(systemClock);
   if (!stopped.aborted) await new Promise((resolve) => stopped.addEventListener("abort", resolve, { once: true }));
-  const timer = setTimeout(() => fatal(new Error(`the stop took longer than ${STOP_MS} ms`), "the node did not stop in order"), STOP_MS);
+  const stopMs = config["shutdown.timeout"] + STOP_MS;
+  const timer = setTimeout(() => fatal(new Error(`the stop took longer than ${stopMs} ms`), "the node did not stop in order"), stopMs);
   await node.stop();
   clearTimeout(timer);
   log.info({}, "stopped");
@@ -68,11 +69,16 @@ function isExplained(error: unknown): boolean {
 function stopRequested(log: Log): AbortSignal {
   const controller = new AbortController();
   const stop = (why: string): void => {
-    if (controller.signal.aborted) process.exit(1);
+    if (controller.signal.aborted) return;
     log.info({ why }, "stopping");
     controller.abort(new DOMException("the node was asked to stop", "AbortError"));
   };
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop(signal));
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => {
+      if (controller.signal.aborted) process.exit(1);
+      stop(signal);
+    });
+  }
   if (process.channel !== undefined) {
     process.once("disconnect", () => stop("its parent is gone"));
     process.channel?.unref();

@@ -4,14 +4,14 @@ import { HashPool } from "../blobs/disk/hash-pool.ts";
 import { openDiskUploads } from "../blobs/disk/uploads.ts";
 import type { Config } from "../config/settings.ts";
 import type { Driver } from "../consensus/driver.ts";
+import { DEFAULT_TIMING } from "../consensus/timing.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import { parsePeerId } from "../core/peer.ts";
 import type { Random } from "../core/random.ts";
 import { projectOf } from "../core/reference.ts";
-import type { Exchange } from "../exchange/exchange.ts";
 import type { Host } from "../exchange/libp2p/host.ts";
-import { createLibp2pExchange } from "../exchange/libp2p/libp2p-exchange.ts";
+import { createLibp2pExchange, type Libp2pExchange } from "../exchange/libp2p/libp2p-exchange.ts";
 import { askRemoved } from "../exchange/libp2p/standing.ts";
 import { createAdminApp } from "../http/admin.ts";
 import { createApp } from "../http/app.ts";
@@ -34,6 +34,7 @@ import { publicKeyOf } from "./bootstrap.ts";
 import type { ClusterKeys, ClusterState } from "./cluster-state.ts";
 import type { Front } from "./front.ts";
 import { admitNewcomers } from "./join.ts";
+import { type Departure, leave } from "./leave.ts";
 import { metricSource } from "./metrics.ts";
 import { watchRemoval } from "./removal-watch.ts";
 import { announceSelf } from "./self-announcement.ts";
@@ -58,18 +59,19 @@ export interface Foundation {
 
 interface Storage {
   readonly blobs: DiskBlobStore;
-  readonly exchange: Exchange;
+  readonly exchange: Libp2pExchange;
   readonly repair: Repair;
 }
 
-/** Requests that run when the node stops get so long to end. */
-const DRAIN_MS = 3_000;
+export interface Services {
+  /** The path of the admin socket. */
+  readonly adminSocket: string;
+  /** Before all is taken down: clients go elsewhere, and what runs ends, within `shutdown.timeout`. */
+  leave(): Promise<void>;
+}
 
-/**
- * Everything that stands on consensus: the bytes, the use cases, the background loops, the doors. Resolves when the node serves reads.
- * @returns the path of the admin socket
- */
-export async function startServices(base: Foundation): Promise<string> {
+/** Everything that stands on consensus: the bytes, the use cases, the background loops, the doors. Resolves when the node serves reads. */
+export async function startServices(base: Foundation): Promise<Services> {
   const { config, consensus, clock, random, log, front, host, keys, state, stack } = base;
   const self = { peerId: base.facts.peerId, raftId: state.raftId };
   stack.defer(guardVersion(consensus, (error) => consensus.fail(error)));
@@ -111,7 +113,9 @@ export async function startServices(base: Foundation): Promise<string> {
   await admitNewcomers(host, clock, log.child({ part: "join" }), { consensus, audit, clusterId: state.clusterId, keys });
   watchMembership(base);
   const adminSocket = await openAdminDoor(base, vitals);
+  const departure: Departure = { stopping: false, closing: false };
   const readiness = {
+    stopping: () => departure.stopping,
     reads: () => isInCluster(consensus),
     writes: async () => {
       const { leader, cutOff } = consensus.status();
@@ -126,12 +130,24 @@ export async function startServices(base: Foundation): Promise<string> {
     random,
     clock,
     limits: front.limits,
+    takesUploads: () => !departure.closing,
   });
   await membershipKnown(base);
   front.use(app);
-  stack.defer(() => front.listener.close(DRAIN_MS));
+  stack.defer(() => front.listener.close(0));
   announceSelf({ ...base, signal: base.stopping });
-  return adminSocket;
+  return {
+    adminSocket,
+    leave: () => leave({ ...base, ...leavingTimes(config), departure, exchange, repair, listener: front.listener, membership: consensus }),
+  };
+}
+
+function leavingTimes(config: Config): { delayMs: number; timeoutMs: number; handOverMs: number } {
+  return {
+    delayMs: config["shutdown.delay"],
+    timeoutMs: config["shutdown.timeout"],
+    handOverMs: config["raft.tick"] * DEFAULT_TIMING.electionTicks,
+  };
 }
 
 async function openStorage(base: Foundation, self: { peerId: MemberFacts["peerId"]; raftId: number }, audit: Audit): Promise<Storage> {

@@ -24,7 +24,7 @@ import { NodeError } from "./node-error.ts";
 import { rememberPeers } from "./peer-memory.ts";
 import { Roster } from "./roster.ts";
 import { nodeName, selfFacts } from "./self-facts.ts";
-import { startServices } from "./services.ts";
+import { type Services, startServices } from "./services.ts";
 
 /** How a node with an empty data folder enters a cluster. */
 export interface Entry {
@@ -52,7 +52,7 @@ export interface RunningNode {
   readonly http: string;
   readonly p2p: readonly string[];
   readonly adminSocket: string;
-  /** In order, within seconds: requests end, leadership is handed over, all is flushed. */
+  /** In order: clients go elsewhere, leadership is handed over, what runs ends within `shutdown.timeout`; within seconds then, all is flushed. */
   stop(): Promise<void>;
 }
 
@@ -87,7 +87,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   options.signal?.addEventListener("abort", giveUp, { once: true });
   try {
     options.signal?.throwIfAborted();
-    return { ...(await build(ground)), stop };
+    const { leave, ...node } = await build(ground);
+    return { ...node, stop: () => leave().then(stop) };
   } catch (error) {
     await stop();
     throw error;
@@ -96,7 +97,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   }
 }
 
-async function build(ground: Ground): Promise<Omit<RunningNode, "stop">> {
+async function build(ground: Ground): Promise<Omit<RunningNode, "stop"> & Pick<Services, "leave">> {
   const { config, data, stack, random, log, clock, stopping } = ground;
   refuseOpenDoor(config);
   const known = await openFolder(ground);
@@ -118,7 +119,7 @@ async function build(ground: Ground): Promise<Omit<RunningNode, "stop">> {
   refuseForeignIdentity(consensus, identity, data);
   refuseForeignKey(consensus, keys, data);
   stack.defer(rememberPeers(consensus, data, { ...state, founding: false, hasLog: true }, log));
-  const adminSocket = await startServices({
+  const services = await startServices({
     config,
     data,
     clock,
@@ -133,7 +134,7 @@ async function build(ground: Ground): Promise<Omit<RunningNode, "stop">> {
     keys,
     facts,
   });
-  return { name: facts.name, peerId: identity.peerId, http: front.listener.address, p2p: host.addresses(), adminSocket };
+  return { name: facts.name, peerId: identity.peerId, http: front.listener.address, p2p: host.addresses(), ...services };
 }
 
 /** With it this node would sign for newcomers what no member takes. @throws NodeError where the folder holds another cluster's key */

@@ -73,6 +73,7 @@ export class Repair {
     ];
   }
 
+  /** Begins nothing more: `idle` resolves after the record at hand. What is pushed is still spread. */
   stop(): void {
     this.#stopped = true;
     for (const stop of this.#stops) stop();
@@ -245,7 +246,7 @@ export class Repair {
     const { consensus, log, stopping } = this.#options;
     // the listeners of the entry that woke it, and its waiters, come first
     await Promise.resolve();
-    while (this.#again && !stopping.aborted) {
+    while (this.#again && !this.#stopped && !stopping.aborted) {
       this.#again = false;
       if (consensus.status().cutOff) return;
       await this.#badCopies.retry();
@@ -266,6 +267,7 @@ export class Repair {
     const silent = new Set<RaftId>();
     let connected = this.#connected();
     for (const [digest, shortness] of this.shortage.records) {
+      if (this.#stopped) return;
       if (!this.#pushing.has(digest) && this.#isOurs(digest, shortness.passes, connected)) {
         await this.#heal(digest, shortness, silent);
         connected = this.#connected();

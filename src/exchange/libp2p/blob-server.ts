@@ -5,6 +5,7 @@ import type { Log } from "../../core/log.ts";
 import type { PeerId } from "../../core/peer.ts";
 import type { LocalBlobs } from "../exchange.ts";
 import type { PeerTable } from "../peer-table.ts";
+import type { Transfers } from "../transfers.ts";
 import { Channel } from "./channel.ts";
 import type { Host } from "./host.ts";
 import { SendRing } from "./send-ring.ts";
@@ -14,6 +15,7 @@ export interface BlobServerOptions {
   readonly host: Host;
   readonly blobs: LocalBlobs;
   readonly peers: PeerTable;
+  readonly transfers: Transfers;
   readonly clock: Clock;
   readonly log: Log;
   /** This node's own copy proved bad while it was read for a peer, and was quarantined. */
@@ -35,11 +37,13 @@ export async function serveBlobs(options: BlobServerOptions): Promise<void> {
         const value = await channel.readFrame(REQUEST_SIZE_MAX);
         if (value === undefined) break;
         const request = parseBlobRequest(value);
-        const more =
-          request.op === "get"
-            ? await get({ ...options, channel, ring, from }, request, controller.signal)
-            : await put(options, channel, request, controller.signal);
-        if (!more) break;
+        const isLast = await options.transfers.run(async () => {
+          if (request.op === "get") return !(await get({ ...options, channel, ring, from }, request, controller.signal));
+          await put(options, channel, request, controller.signal);
+          await channel.end(options.clock);
+          return true;
+        });
+        if (isLast) break;
       }
       await channel.end(options.clock);
     } catch (error) {
@@ -64,6 +68,7 @@ async function get(getting: Getting, request: Get, signal: AbortSignal): Promise
   const { blobs, channel, ring, from } = getting;
   let begun = false;
   try {
+    getting.transfers.assertOpen();
     const known = await blobs.stat(digest);
     if (known === undefined) throw noCopy(digest);
     const end = Math.min(request.end, known.sizeBytes);
@@ -100,11 +105,12 @@ async function noteCorrupt(options: BlobServerOptions, digest: Digest, error: un
   options.onLocalCorrupt?.(digest);
 }
 
-/** @returns false: a put is the last request of its stream */
-async function put(options: BlobServerOptions, channel: Channel, request: Put, signal: AbortSignal): Promise<boolean> {
+/** The last request of its stream. */
+async function put(options: BlobServerOptions, channel: Channel, request: Put, signal: AbortSignal): Promise<void> {
   const { digest, sizeBytes, root, commitId } = request;
   const { blobs, log } = options;
   try {
+    options.transfers.assertOpen();
     let facts = await blobs.pin(digest, commitId);
     if (facts === undefined) {
       await channel.writeFrame({ state: "need" });
@@ -123,7 +129,6 @@ async function put(options: BlobServerOptions, channel: Channel, request: Put, s
     log.warn({ digest, error }, "a blob that a peer sent could not be kept");
     await channel.writeFrame(packError(error));
   }
-  return false;
 }
 
 function noCopy(digest: Digest): OciError {

@@ -9,6 +9,7 @@ import type { Exchange, LocalBlobs, PeerFacts, UploadAnswer, UploadCall, Wanted 
 import type { StartHash } from "../hashing.ts";
 import { PeerTable } from "../peer-table.ts";
 import { Swarm, type SwarmLimits } from "../swarm.ts";
+import { Transfers } from "../transfers.ts";
 import { BlobClient } from "./blob-client.ts";
 import { serveBlobs } from "./blob-server.ts";
 import type { Host } from "./host.ts";
@@ -36,21 +37,27 @@ export interface Libp2pExchangeOptions {
 }
 
 export interface Libp2pExchange extends Exchange {
+  /**
+   * For a node that stops: peers are given nothing more and nothing is taken from them, but for the uploads that live here, which go on. Resolves
+   * when what was under way has ended, also what this node sends, or when `signal` aborts.
+   */
+  finish(signal: AbortSignal): Promise<void>;
   /** Ends the measuring and idle streams, and waits for cached copies that are being finished. The host is stopped by its owner. */
   close(): Promise<void>;
 }
 
 export async function createLibp2pExchange(options: Libp2pExchangeOptions): Promise<Libp2pExchange> {
-  const { host, clock, log } = options;
   const exchange = new WiredExchange(options);
-  await serveBlobs({ ...options, peers: exchange.table });
-  await serveUploads(host, clock, log, () => exchange.handler);
+  const { table: peers, transfers } = exchange;
+  await serveBlobs({ ...options, peers, transfers });
+  await serveUploads({ ...options, transfers, handler: () => exchange.handler });
   return exchange;
 }
 
 class WiredExchange implements Libp2pExchange {
   readonly self: PeerId;
   readonly table: PeerTable;
+  readonly transfers = new Transfers();
   handler: CallHandler | undefined;
   readonly #options: Libp2pExchangeOptions;
   readonly #client: BlobClient;
@@ -81,7 +88,7 @@ class WiredExchange implements Libp2pExchange {
     const others = [...new Set(targets)].filter((peer) => peer !== this.self);
     const kept = await Promise.all(
       others.map(async (peer) => {
-        if (!(await this.#put(peer, wanted, commitId, signal))) return undefined;
+        if (!(await this.transfers.run(() => this.#put(peer, wanted, commitId, signal)))) return undefined;
         onAcknowledged(peer);
         return peer;
       }),
@@ -119,6 +126,10 @@ class WiredExchange implements Libp2pExchange {
     this.table.keep((peer) => host.isMember(peer));
     const connected = host.node.getPeers().map((peer) => peer.toString() as PeerId);
     return this.table.facts(connected.filter((peer) => host.isMember(peer)));
+  }
+
+  finish(signal: AbortSignal): Promise<void> {
+    return this.transfers.end(signal);
   }
 
   async close(): Promise<void> {

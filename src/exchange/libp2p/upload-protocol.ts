@@ -1,9 +1,11 @@
+import type { Stream } from "@libp2p/interface";
 import type { Clock } from "../../core/clock.ts";
 import { isAbortError, OciError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { PeerId } from "../../core/peer.ts";
 import { abortError, untilAborted } from "../abort.ts";
 import type { Exchange, UploadAnswer, UploadCall } from "../exchange.ts";
+import type { Transfers } from "../transfers.ts";
 import { Channel, ChannelEnded } from "./channel.ts";
 import type { Host } from "./host.ts";
 import { asFields, packError, REQUEST_SIZE_MAX, throwIfError, UPLOAD_PROTOCOL } from "./wire.ts";
@@ -98,31 +100,36 @@ async function pump(channel: Channel, body: AsyncIterable<Uint8Array>, answer: P
   }
 }
 
-/** This node's side: `handler` is asked for at each call, so that it may be set late. */
-export async function serveUploads(host: Host, clock: Clock, log: Log, handler: () => CallHandler | undefined): Promise<void> {
-  await host.handle(UPLOAD_PROTOCOL, async (stream, from) => {
-    const channel = new Channel(stream);
-    const controller = new AbortController();
-    channel.onClosed(() => controller.abort(abortError("the node that forwarded the upload went away")));
-    try {
-      const value = await channel.readFrame(REQUEST_SIZE_MAX);
-      if (value === undefined) return channel.abort(new ChannelEnded("the peer asked nothing"));
-      const { request, hasBody } = asFields(value);
-      const answer = await answerTo(
-        handler(),
-        from,
-        asFields(request) as UploadCall,
-        hasBody === true ? channel.framedBody() : noBytes(),
-        controller.signal,
-        log,
-      );
-      await channel.writeFrame(answer);
-      await channel.end(clock);
-    } catch (error) {
-      channel.abort(error instanceof Error ? error : new Error(String(error)));
-      throw error;
-    }
-  });
+export interface UploadServer {
+  readonly host: Host;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly transfers: Transfers;
+  /** Asked for at each call, so that it may be set late. */
+  handler(): CallHandler | undefined;
+}
+
+/** This node's side. */
+export async function serveUploads(server: UploadServer): Promise<void> {
+  await server.host.handle(UPLOAD_PROTOCOL, (stream, from) => server.transfers.run(() => serveCall(server, stream, from)));
+}
+
+async function serveCall({ clock, log, handler }: UploadServer, stream: Stream, from: PeerId): Promise<void> {
+  const channel = new Channel(stream);
+  const controller = new AbortController();
+  channel.onClosed(() => controller.abort(abortError("the node that forwarded the upload went away")));
+  try {
+    const value = await channel.readFrame(REQUEST_SIZE_MAX);
+    if (value === undefined) return channel.abort(new ChannelEnded("the peer asked nothing"));
+    const { request, hasBody } = asFields(value);
+    const body = hasBody === true ? channel.framedBody() : noBytes();
+    const answer = await answerTo(handler(), from, asFields(request) as UploadCall, body, controller.signal, log);
+    await channel.writeFrame(answer);
+    await channel.end(clock);
+  } catch (error) {
+    channel.abort(error instanceof Error ? error : new Error(String(error)));
+    throw error;
+  }
 }
 
 async function answerTo(

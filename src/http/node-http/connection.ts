@@ -16,8 +16,10 @@ export interface ConnectionOptions {
   readonly handler: Handler;
   readonly limits: HttpLimits;
   readonly log: Log;
-  /** True once the server closes: answers then end their connection. */
-  draining(): boolean;
+  /** True once answers are to end their connection. */
+  ending(): boolean;
+  /** True once the server closes: a connection then ends as soon as nothing runs on it. */
+  closing(): boolean;
   /** The answer to a request that never reaches the handler, request id and all. */
   refuse(error: OciError): HttpResponse;
 }
@@ -37,6 +39,8 @@ export class Connection {
   #malformed: OciError | undefined;
   #controller: AbortController | undefined;
   #signalled = 0;
+  /** The last answer said that its connection ends with it. */
+  #announced = false;
 
   constructor(socket: Socket, options: ConnectionOptions) {
     this.#socket = socket;
@@ -68,6 +72,11 @@ export class Connection {
     else this.#socket.destroy();
   }
 
+  /** An answer whose head had left before the server was to close did not tell its client: the connection ends after it all the same. */
+  #endIfClosing(): void {
+    if (this.#options.closing() && !this.#announced) this.closeIfIdle();
+  }
+
   #endRaw(error: OciError): void {
     const socket = this.#socket;
     socket.end(rawAnswer(this.#options.refuse(error)), () => socket.destroy());
@@ -93,8 +102,10 @@ export class Connection {
         this.#fail(error);
       }
     }
+    const last: Arrival | undefined = this.#running;
     this.#running = undefined;
     if (this.#malformed !== undefined && this.#socket.writable) this.#endRaw(this.#malformed);
+    else if (last?.message.complete === true) this.#endIfClosing();
   }
 
   /** A body that broke off must not look complete: the connection ends with it. */
@@ -135,7 +146,8 @@ export class Connection {
     const { headers, length, body } = answer;
     if (length !== undefined) headers.push("Content-Length", String(length));
     // a body that was cut for time leaves a connection that nobody can make sense of
-    if (this.#options.draining() || answer.status === 408) headers.push("Connection", "close");
+    this.#announced = this.#options.ending() || answer.status === 408;
+    if (this.#announced) headers.push("Connection", "close");
     response.writeHead(answer.status, headers);
     if (isHead || body === undefined) response.end();
     else if (body instanceof Uint8Array) response.end(body);
@@ -177,7 +189,10 @@ export class Connection {
       if (discarded > discardBytes) socket.destroy();
     });
     message.once("close", () => clearTimeout(timer));
-    message.once("end", () => clearTimeout(timer));
+    message.once("end", () => {
+      clearTimeout(timer);
+      this.#endIfClosing();
+    });
     message.resume();
   }
 }

@@ -43,10 +43,12 @@ const DRAIN_MS = 10_000;
 
 /** Serves `handler` on node:http, or node:https where there are TLS files. @throws the system's error where it cannot listen */
 export async function listenHttp(handler: Handler, options: ListenOptions): Promise<HttpListener> {
-  let draining = false;
+  let ending = false;
+  let closing = false;
   const connections = new Map<Duplex, Connection>();
   const refuse = refuser(requestIds(options.random));
-  const connectionOptions: ConnectionOptions = { handler, limits: options.limits, log: options.log, draining: () => draining, refuse };
+  const { limits, log } = options;
+  const connectionOptions: ConnectionOptions = { handler, limits, log, ending: () => ending, closing: () => closing, refuse };
   const connectionOf = (socket: Socket): Connection => {
     let connection = connections.get(socket);
     if (connection === undefined) {
@@ -75,8 +77,12 @@ export async function listenHttp(handler: Handler, options: ListenOptions): Prom
   await listen(server, options);
   return {
     ...boundTo(server, options),
+    endConnections() {
+      ending = true;
+    },
     close(drainMs = DRAIN_MS) {
-      draining = true;
+      ending = true;
+      closing = true;
       const closed = closeServer(server, drainMs);
       for (const connection of connections.values()) connection.closeIfIdle();
       return closed;
