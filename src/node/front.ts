@@ -1,11 +1,12 @@
 import { formatHostPort } from "../config/kinds.ts";
 import type { Config } from "../config/settings.ts";
+import type { Clock } from "../core/clock.ts";
 import { OciError, systemCode } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
 import { json } from "../http/answers.ts";
 import { errorResponse } from "../http/error-response.ts";
-import type { Handler, HttpListener } from "../http/http.ts";
+import type { Handler, HttpListener, HttpResponse } from "../http/http.ts";
 import { DEFAULT_LIMITS, type HttpLimits } from "../http/limits.ts";
 import { listenHttp } from "../http/node-http/server.ts";
 import { NodeError } from "./node-error.ts";
@@ -14,7 +15,7 @@ import { isLoopback } from "./self-facts.ts";
 export interface Front {
   readonly listener: HttpListener;
   readonly limits: HttpLimits;
-  /** From now on requests go to `handler`; before, the node says that it is starting. */
+  /** From now on requests go to `handler`; those that have come before are waiting for it. */
   use(handler: Handler): void;
 }
 
@@ -32,11 +33,12 @@ export function refuseOpenDoor(config: Config): void {
 }
 
 /** Listens at once, so that a taken port is told before anything else is done. @throws NodeError */
-export async function openFront(config: Config, log: Log, random: Random): Promise<Front> {
+export async function openFront(config: Config, log: Log, random: Random, clock: Clock): Promise<Front> {
   const limits = limitsOf(config);
   const at = config["http.listen"];
   const { "http.tlsCert": certFile, "http.tlsKey": keyFile } = config;
-  let handler: Handler = answerStarting;
+  const waiting = new WaitingRoom(clock, config["http.deadline"]);
+  let handler: Handler = waiting.handler;
   try {
     const tls = certFile === "" ? undefined : { certFile, keyFile };
     const listener = await listenHttp((request, signal) => handler(request, signal), { limits, log, random, ...at, tls });
@@ -45,6 +47,7 @@ export async function openFront(config: Config, log: Log, random: Random): Promi
       limits,
       use(next) {
         handler = next;
+        waiting.open(next);
       },
     };
   } catch (error) {
@@ -73,7 +76,38 @@ function listenFailure(error: unknown, at: string, certFile: string, keyFile: st
   }
 }
 
-const answerStarting: Handler = (request) => {
-  if (request.path === "/healthz") return json(200, { status: "starting" });
+/**
+ * Where requests wait while the node starts: it listens before it can serve, and a client that has several addresses goes to the next one
+ * where a connection is refused, but not on a 503.
+ */
+export class WaitingRoom {
+  readonly #clock: Clock;
+  readonly #patienceMs: number;
+  readonly #opened = Promise.withResolvers<Handler>();
+
+  constructor(clock: Clock, patienceMs: number) {
+    this.#clock = clock;
+    this.#patienceMs = patienceMs;
+  }
+
+  open(handler: Handler): void {
+    this.#opened.resolve(handler);
+  }
+
+  readonly handler: Handler = async (request, signal) => {
+    if (request.path === "/healthz") return json(200, { status: "starting" });
+    if (request.path === "/readyz") return starting();
+    const { promise: over, resolve } = Promise.withResolvers<undefined>();
+    const cancel = this.#clock.after(this.#patienceMs, () => resolve(undefined));
+    const left = (): void => resolve(undefined);
+    signal.addEventListener("abort", left, { once: true });
+    const next = await Promise.race([this.#opened.promise, over]);
+    cancel();
+    signal.removeEventListener("abort", left);
+    return next === undefined ? starting() : next(request, signal);
+  };
+}
+
+function starting(): HttpResponse {
   return errorResponse(new OciError("UNAVAILABLE", "this node is starting: try again in a moment"));
-};
+}

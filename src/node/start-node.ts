@@ -102,7 +102,7 @@ async function build(ground: Ground): Promise<Omit<RunningNode, "stop"> & Pick<S
   refuseOpenDoor(config);
   const known = await openFolder(ground);
   const identity = await readIdentity(data);
-  const front = await openFront(config, log, random);
+  const front = await openFront(config, log, random, clock);
   stack.defer(() => front.listener.close(0));
   const roster = new Roster();
   if (known !== undefined) roster.setSeeds(known.peers);

@@ -28,8 +28,8 @@ export interface ClusterNode {
   readonly running: boolean;
   /** Log lines since its last start, parsed. */
   readonly log: readonly Record<string, unknown>[];
-  /** Ends the process with `signal` and waits for its exit. */
-  kill(signal?: NodeJS.Signals): Promise<void>;
+  /** Sends `signal`, at which the process ends, now or later; @returns its exit code or the signal that ended it; undefined where it did not run */
+  kill(signal?: NodeJS.Signals): Promise<number | NodeJS.Signals | undefined>;
   /** Starts it again on its data and waits until it serves reads. */
   start(flags?: readonly string[]): Promise<void>;
   /** Resolves with the first log line, earlier ones included, that fits. */
@@ -184,12 +184,13 @@ class ProcessNode implements ClusterNode {
     }
   }
 
-  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<number | NodeJS.Signals | undefined> {
     const child = this.#child;
-    if (child === undefined || !this.running) return;
+    if (child === undefined || !this.running) return undefined;
     const gone = once(child, "exit");
     child.kill(signal);
     await gone;
+    return child.exitCode ?? child.signalCode ?? undefined;
   }
 }
 
