@@ -1,20 +1,17 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { randomInt } from "node:crypto";
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
 import { callAdmin, doorOf } from "../../src/cli/admin-client.ts";
 import { STATUS_PATH } from "../../src/cli/status.ts";
 import { createToken } from "../../src/cli/token.ts";
+import { NodeProcess } from "./node-process.ts";
 import { program } from "./program.ts";
 
-/** Compiled code, kept from one run to the next. Given by the environment, so that the entry point is in it too. */
-const COMPILED = process.env.NODE_COMPILE_CACHE ?? join(import.meta.dirname, "../../node_modules/.cache/roadstead-compiled");
 const run = promisify(execFile);
 const START_MS = 60_000;
 const POLL_MS = 20;
@@ -101,25 +98,20 @@ export async function roadstead(...args: readonly string[]): Promise<string> {
   return stdout;
 }
 
-class ProcessNode implements ClusterNode {
-  readonly name: string;
+class LoopbackNode extends NodeProcess implements ClusterNode {
   readonly port: number;
   readonly data: string;
-  log: Record<string, unknown>[] = [];
   readonly #p2p: number;
   readonly #env: NodeJS.ProcessEnv;
   readonly #core: string | undefined;
   readonly #main: string | undefined;
-  #child: ChildProcess | undefined;
-  #onLine: (() => void)[] = [];
-  #tail = "";
 
   constructor(name: string, port: number, p2p: number, data: string, options: ClusterOptions) {
-    this.name = name;
+    super(name);
     this.port = port;
     this.#p2p = p2p;
     this.data = data;
-    this.#env = { NODE_COMPILE_CACHE: COMPILED, ROADSTEAD_RAFT_TICK: "50ms", ...options.env };
+    this.#env = { ROADSTEAD_RAFT_TICK: "50ms", ...options.env };
     this.#core = options.core;
     this.#main = options.main;
   }
@@ -127,70 +119,12 @@ class ProcessNode implements ClusterNode {
   get url(): string {
     return `http://127.0.0.1:${this.port}`;
   }
-  get pid(): number {
-    return this.#child?.pid ?? 0;
-  }
-  get running(): boolean {
-    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
-  }
 
   async start(flags: readonly string[] = []): Promise<void> {
     const at = ["--data", this.data, "--http", `127.0.0.1:${this.port}`, "--p2p", `127.0.0.1:${this.#p2p}`, "--name", this.name];
     const pin = this.#core === undefined ? [] : ["taskset", "-c", this.#core];
-    const [command = "", ...args] = [...pin, process.execPath, this.#main ?? (await program()), "serve", ...at, ...flags];
-    const child = spawn(command, args, {
-      env: { ...process.env, ...this.#env },
-      stdio: ["ignore", "pipe", "pipe", "ipc"],
-    });
-    this.#child = child;
-    this.log = [];
-    this.#tail = "";
-    for (const stream of [child.stdout!, child.stderr!]) createInterface({ input: stream }).on("line", (line) => this.#read(line));
-    child.on("exit", () => this.#wake());
-    await this.logged((line) => line.msg === "ready");
-  }
-
-  #read(line: string): void {
-    this.#tail = `${this.#tail}${line}\n`.slice(-4000);
-    try {
-      this.log.push(JSON.parse(line) as Record<string, unknown>);
-    } catch {
-      this.log.push({ msg: line });
-    }
-    if (this.log.length > 20_000) this.log.splice(0, 10_000);
-    this.#wake();
-  }
-
-  #wake(): void {
-    const waiting = this.#onLine;
-    this.#onLine = [];
-    for (const run of waiting) run();
-  }
-
-  async logged(fits: (line: Record<string, unknown>) => boolean): Promise<Record<string, unknown>> {
-    const until = performance.now() + START_MS;
-    for (;;) {
-      const found = this.log.find(fits);
-      if (found !== undefined) return found;
-      if (!this.running) throw new Error(`${this.name} has exited; it said:\n${this.#tail}`);
-      if (performance.now() > until) throw new Error(`${this.name} did not log what was awaited; it said:\n${this.#tail}`);
-      await new Promise<void>((woken) => {
-        const timer = setTimeout(woken, START_MS);
-        this.#onLine.push(() => {
-          clearTimeout(timer);
-          woken();
-        });
-      });
-    }
-  }
-
-  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<number | NodeJS.Signals | undefined> {
-    const child = this.#child;
-    if (child === undefined || !this.running) return undefined;
-    const gone = once(child, "exit");
-    child.kill(signal);
-    await gone;
-    return child.exitCode ?? child.signalCode ?? undefined;
+    const command = [...pin, process.execPath, this.#main ?? (await program()), "serve", ...at, ...flags];
+    await this.launch({ command, env: this.#env });
   }
 }
 
@@ -209,11 +143,11 @@ export interface ClusterOptions {
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
   const count = options.nodes ?? 3;
   const folder = await mkdtemp(join(tmpdir(), "roadstead-cluster-"));
-  const nodes: ProcessNode[] = [];
+  const nodes: LoopbackNode[] = [];
 
-  const make = async (name: string): Promise<ProcessNode> => {
+  const make = async (name: string): Promise<LoopbackNode> => {
     const [port = 0, p2p = 0] = await freePorts(2);
-    const node = new ProcessNode(name, port, p2p, join(folder, name), options);
+    const node = new LoopbackNode(name, port, p2p, join(folder, name), options);
     await options.disk?.mount(node.data);
     nodes.push(node);
     return node;
@@ -230,7 +164,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       "no token could be made: the cluster had no quorum",
     );
   };
-  const joined = async (name: string, given?: JoinToken): Promise<ProcessNode> => {
+  const joined = async (name: string, given?: JoinToken): Promise<LoopbackNode> => {
     const { join: addresses, token: secret } = given ?? (await token());
     const node = await make(name);
     await node.start(["--join", addresses[0]!, "--token", secret]);

@@ -1,0 +1,221 @@
+import { execFile, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+/** Names of this run's namespaces and interfaces: the prefix and the pid, so that a later run knows what a dead one has left. */
+const PREFIX = "rsh";
+const OURS = new RegExp(`^${PREFIX}(\\d+)[a-z]`);
+/** Of what iptables may be, the kind whose rules hold in a namespace (stack.md). */
+const IPTABLES_RESTORE = ["iptables-legacy-restore", "iptables-restore"];
+const DRIVER = 254;
+/** 10.213.0.0/16 in networks of 256 addresses. */
+const NETWORKS = 256;
+
+/** Why no hosts can be made here; undefined where they can. */
+export function whyNoHosts(): string | undefined {
+  if (process.platform !== "linux") return "needs Linux";
+  if (process.getuid?.() !== 0) return "needs root, to make network namespaces";
+  for (const tool of ["ip", "tc", "mount"]) if (!isThere(tool)) return `needs ${tool} (Debian: iproute2, mount)`;
+  if (restoreTool() === undefined) return "needs iptables";
+  const probe = `${PREFIX}${process.pid}probe`;
+  try {
+    execFileSync("ip", ["netns", "add", probe], { stdio: "ignore" });
+    execFileSync("ip", ["netns", "del", probe], { stdio: "ignore" });
+    return undefined;
+  } catch {
+    return "needs the right to make network namespaces";
+  }
+}
+
+function isThere(tool: string): boolean {
+  try {
+    execFileSync("which", [tool], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function restoreTool(): string | undefined {
+  return IPTABLES_RESTORE.find(isThere);
+}
+
+/** A host's place in the network: an address and a network namespace of its own. */
+export interface Place {
+  readonly number: number;
+  readonly address: string;
+  readonly namespace: string;
+}
+
+/** Hosts as network namespaces on one bridge. They reach each other and this process, and nothing else: there is no route out. */
+export class HostNetwork {
+  readonly #id: string;
+  readonly #net: string;
+  readonly #bridge: string;
+  readonly #restore: string;
+  readonly #places = new Map<number, Place>();
+  /** `from>to`: packets of the first do not arrive at the second. */
+  readonly #cuts = new Set<string>();
+  /** Of the packets that arrive at a host, so many are lost. */
+  readonly #losses = new Map<number, number>();
+
+  private constructor(net: string, restore: string) {
+    this.#id = `${PREFIX}${process.pid}`;
+    this.#net = net;
+    this.#bridge = `${this.#id}b`;
+    this.#restore = restore;
+  }
+
+  /** Makes the bridge, after what runs that are dead have left was removed. */
+  static async create(): Promise<HostNetwork> {
+    const restore = restoreTool();
+    if (restore === undefined) throw new Error("iptables is not here: hosts cannot be cut off; install it");
+    await sweep();
+    const network = new HostNetwork(await freeNetwork(), restore);
+    await ip("link", "add", network.#bridge, "type", "bridge");
+    await ip("addr", "add", `${network.#net}.${DRIVER}/24`, "dev", network.#bridge);
+    await ip("link", "set", network.#bridge, "up");
+    return network;
+  }
+
+  async addHost(number: number): Promise<Place> {
+    const namespace = `${this.#id}h${number}`;
+    const cable = `${this.#id}v${number}`;
+    const address = `${this.#net}.${number}`;
+    await ip("netns", "add", namespace);
+    await ip("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", namespace);
+    await ip("link", "set", cable, "master", this.#bridge, "up");
+    await ip("-n", namespace, "addr", "add", `${address}/24`, "dev", "eth0");
+    await ip("-n", namespace, "link", "set", "eth0", "up");
+    await ip("-n", namespace, "link", "set", "lo", "up");
+    const place = { number, address, namespace };
+    this.#places.set(number, place);
+    return place;
+  }
+
+  /** What `from` sends does not arrive at `to`; the other direction is as it was. */
+  async cut(pairs: Iterable<readonly [from: number, to: number]>): Promise<void> {
+    const touched = new Set<number>();
+    for (const [from, to] of pairs) {
+      this.#cuts.add(`${from}>${to}`);
+      touched.add(to);
+    }
+    await this.#apply(touched);
+  }
+
+  /** Mends these cuts; those of another fault stay. */
+  async mend(pairs: Iterable<readonly [from: number, to: number]>): Promise<void> {
+    const touched = new Set<number>();
+    for (const [from, to] of pairs) if (this.#cuts.delete(`${from}>${to}`)) touched.add(to);
+    await this.#apply(touched);
+  }
+
+  /** @param share of the packets that arrive at the host and go unheard, 0 to end it */
+  async lose(number: number, share: number): Promise<void> {
+    if (share === 0) this.#losses.delete(number);
+    else this.#losses.set(number, share);
+    await this.#apply([number]);
+  }
+
+  /** @param kilobits a second that the host may send; undefined for as much as it can */
+  async throttle(number: number, kilobits: number | undefined): Promise<void> {
+    const at = ["-n", this.#place(number).namespace, "qdisc"];
+    if (kilobits === undefined) await run("tc", [...at, "del", "dev", "eth0", "root"]);
+    else await run("tc", [...at, "replace", "dev", "eth0", "root", "tbf", "rate", `${kilobits}kbit`, "burst", "32kb", "latency", "400ms"]);
+  }
+
+  async remove(): Promise<void> {
+    await removeAll(this.#id);
+  }
+
+  #place(number: number): Place {
+    const place = this.#places.get(number);
+    if (place === undefined) throw new Error(`there is no host ${number} in this network`);
+    return place;
+  }
+
+  /** Writes all rules of the hosts anew, each host's at once. */
+  async #apply(numbers: Iterable<number>): Promise<void> {
+    await Promise.all([...numbers].map((number) => this.#filter(this.#place(number))));
+  }
+
+  async #filter({ namespace, number }: Place): Promise<void> {
+    const rules = ["*filter", ":INPUT ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]"];
+    for (const other of this.#places.values()) {
+      if (this.#cuts.has(`${other.number}>${number}`)) rules.push(`-A INPUT -s ${other.address} -j DROP`);
+    }
+    const share = this.#losses.get(number);
+    if (share !== undefined) rules.push(`-A INPUT -i eth0 -m statistic --mode random --probability ${share} -j DROP`);
+    await fed("ip", ["netns", "exec", namespace, this.#restore], `${rules.join("\n")}\nCOMMIT\n`);
+  }
+}
+
+/** Each direction between two groups. */
+export function between(some: readonly number[], others: readonly number[]): (readonly [number, number])[] {
+  return some.flatMap((a) => others.flatMap((b) => [[a, b] as const, [b, a] as const]));
+}
+
+async function ip(...args: readonly string[]): Promise<string> {
+  return (await run("ip", args)).stdout;
+}
+
+async function fed(command: string, args: readonly string[], input: string): Promise<void> {
+  const child = spawn(command, args, { stdio: ["pipe", "ignore", "pipe"] });
+  let said = "";
+  child.stderr.on("data", (chunk) => {
+    said += String(chunk);
+  });
+  child.stdin.end(input);
+  const [code] = (await once(child, "close")) as [number | null];
+  if (code !== 0) throw new Error(`${command} ${args.join(" ")} ended with ${code}: ${said}`);
+}
+
+/** A network that no interface here is in yet. */
+async function freeNetwork(): Promise<string> {
+  const taken = await ip("-4", "-o", "addr");
+  for (let at = 0; at < NETWORKS; at += 1) {
+    const net = `10.213.${(process.pid + at) % NETWORKS}`;
+    if (!taken.includes(` ${net}.`)) return net;
+  }
+  throw new Error("every network of 10.213.0.0/16 is taken: remove what earlier runs left (ip link, ip netns)");
+}
+
+/** Removes what runs have left that are dead. */
+async function sweep(): Promise<void> {
+  const names = [...(await namespaces()), ...(await links())];
+  for (const id of new Set(names.map((name) => OURS.exec(name)?.[1]))) {
+    if (id !== undefined && !isAlive(Number(id))) await removeAll(`${PREFIX}${id}`);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function namespaces(): Promise<string[]> {
+  const lines = (await ip("netns", "list")).split("\n");
+  return lines.map((line) => line.split(" ")[0] ?? "").filter((name) => OURS.test(name));
+}
+
+async function links(): Promise<string[]> {
+  const lines = (await ip("-o", "link", "show")).split("\n");
+  return lines.map((line) => (line.split(": ")[1] ?? "").split("@")[0] ?? "").filter((name) => OURS.test(name));
+}
+
+/** The processes in a run's namespaces too: one that was stopped by a signal does not hear that its parent is gone. */
+async function removeAll(id: string): Promise<void> {
+  const isOf = (name: string): boolean => name.startsWith(id) && /^[a-z]/.test(name.slice(id.length));
+  for (const namespace of (await namespaces()).filter(isOf)) {
+    const pids = (await ip("netns", "pids", namespace)).split("\n").filter((pid) => pid !== "");
+    for (const pid of pids) process.kill(Number(pid), "SIGKILL");
+    await ip("netns", "del", namespace);
+  }
+  // Cables go with their namespaces, a moment later.
+  for (const link of (await links()).filter(isOf)) await ip("link", "del", link).catch(() => "");
+}
