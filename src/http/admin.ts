@@ -82,6 +82,8 @@ export interface NodeStatus {
   readonly bytes: number | undefined;
   readonly cutOff: boolean | undefined;
   readonly disk: NodeDisk | undefined;
+  /** By how much its clock is ahead of that of the node that answers, as far as a round trip lets that be told; undefined where it is not known. */
+  readonly clockAheadMs: number | undefined;
 }
 
 export interface NodeDisk {

@@ -8,6 +8,7 @@ import type { Admin, AuditEntry, ClusterStatus, NodeStatus } from "../http/admin
 import type { Member } from "../metadata/records.ts";
 import { createMemberAdmin } from "./admin-members.ts";
 import { createTokenAdmin } from "./admin-tokens.ts";
+import { type Skewed, skewed, skewWarning } from "./clock-skew.ts";
 import { askVitals, type Vitals } from "./status-protocol.ts";
 
 export interface AdminOptions {
@@ -37,11 +38,14 @@ async function clusterStatus(options: AdminOptions): Promise<ClusterStatus> {
   const status = consensus.status();
   const members = catalog.members();
   const answers = await Promise.all(
-    members.map((member) => (member.raftId === consensus.self ? vitals() : askVitals(host, member.peerId, clock, log))),
+    members.map(async (member) => {
+      if (member.raftId === consensus.self) return { said: await vitals(), skewMs: 0 };
+      return skewed(clock, () => askVitals(host, member.peerId, clock, log));
+    }),
   );
   const voters = new Set(status.voters);
   const nodes = members.map((member, index) =>
-    nodeStatus(member, voters.has(member.raftId), catalog.copiesOf(member.raftId), answers[index]),
+    nodeStatus(member, voters.has(member.raftId), catalog.copiesOf(member.raftId), answers[index]!),
   );
   return {
     clusterId: catalog.cluster()?.clusterId ?? "",
@@ -53,7 +57,7 @@ async function clusterStatus(options: AdminOptions): Promise<ClusterStatus> {
   };
 }
 
-function nodeStatus(member: Member, isVoter: boolean, copies: number, vitals: Vitals | undefined): NodeStatus {
+function nodeStatus(member: Member, isVoter: boolean, copies: number, { said: vitals, skewMs }: Skewed): NodeStatus {
   return {
     name: member.name,
     peerId: member.peerId,
@@ -69,6 +73,7 @@ function nodeStatus(member: Member, isVoter: boolean, copies: number, vitals: Vi
     bytes: vitals?.bytes,
     cutOff: vitals?.cutOff,
     disk: vitals?.disk,
+    clockAheadMs: skewMs,
   };
 }
 
@@ -78,6 +83,7 @@ async function warningsOf({ consensus }: AdminOptions, nodes: readonly NodeStatu
   const aliveVoters = voters.filter((node) => node.alive).length;
   const majority = Math.floor(voters.length / 2) + 1;
   warnings.push(...nodes.flatMap(({ name, disk }) => diskWarning(name, disk) ?? []));
+  warnings.push(...nodes.flatMap(({ name, clockAheadMs }) => skewWarning(name, clockAheadMs) ?? []));
   if (nodes.length === 1) warnings.push("one copy only: what this node's disk loses is lost; join a second and a third node");
   if (voters.length === 2) warnings.push("two voters: nothing is lost with either, but writes stop while one is down; join a third node");
   if (voters.length > 2 && aliveVoters === majority) warnings.push("no voter to spare: writes stop if one more goes down");

@@ -31,6 +31,7 @@ import { keepVersion } from "../upkeep/version.ts";
 import { createAdmin } from "./admin.ts";
 import { placeAdminSocket } from "./admin-socket.ts";
 import { publicKeyOf } from "./bootstrap.ts";
+import { watchSkew } from "./clock-skew.ts";
 import type { ClusterKeys, ClusterState } from "./cluster-state.ts";
 import type { Front } from "./front.ts";
 import { admitNewcomers } from "./join.ts";
@@ -38,7 +39,7 @@ import { type Departure, leave } from "./leave.ts";
 import { metricSource } from "./metrics.ts";
 import { watchRemoval } from "./removal-watch.ts";
 import { announceSelf } from "./self-announcement.ts";
-import { askReach, serveVitals, type Vitals } from "./status-protocol.ts";
+import { askReach, askVitals, serveVitals, type Vitals } from "./status-protocol.ts";
 import { guardVersion } from "./version-guard.ts";
 
 export interface Foundation {
@@ -107,7 +108,7 @@ export async function startServices(base: Foundation): Promise<Services> {
     const disk = await blobs.reserve.state().catch(() => undefined); // a disk that does not even tell its size: the rest is worth telling
     const { appliedIndex, cutOff } = consensus.status();
     const usage = blobs.usage();
-    return { appliedIndex, blobs: usage.blobs, bytes: usage.sizeBytes, cutOff, disk };
+    return { appliedIndex, blobs: usage.blobs, bytes: usage.sizeBytes, cutOff, wallMs: clock.wallMs(), disk };
   };
   await serveVitals(host, clock, log, vitals);
   await admitNewcomers(host, clock, log.child({ part: "join" }), { consensus, audit, clusterId: state.clusterId, keys });
@@ -244,6 +245,7 @@ function watchMembership({ config, consensus, host, clock, stack, random, keys, 
       log,
     }),
   );
+  stack.defer(watchSkew({ consensus, ask: ({ peerId }) => askVitals(host, peerId, clock, log), clock, log }));
   stack.defer(keepVersion({ consensus, membership: consensus, clock, log }));
   stack.defer(
     keepPresence({

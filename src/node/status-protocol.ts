@@ -14,6 +14,8 @@ export interface Vitals {
   readonly blobs: number;
   readonly bytes: number;
   readonly cutOff: boolean;
+  /** Its wall clock, as it answers. */
+  readonly wallMs: number;
   /** Undefined where its file system, or a node of an older version, does not tell. */
   readonly disk: DiskState | undefined;
 }
@@ -39,9 +41,10 @@ export async function serveVitals(host: Host, clock: Clock, log: Log, vitals: ()
 /** @returns undefined where the member does not answer in time: it is down, or cannot be reached from here */
 export async function askVitals(host: Host, peer: PeerId, clock: Clock, log: Log): Promise<Vitals | undefined> {
   const fields = await ask(host, peer, {}, PATIENCE_MS, clock, log);
-  const { appliedIndex, blobs, bytes, cutOff } = fields ?? {};
+  const { appliedIndex, blobs, bytes, cutOff, wallMs } = fields ?? {};
   if (typeof appliedIndex !== "number" || typeof blobs !== "number" || typeof bytes !== "number") return undefined;
-  return { appliedIndex, blobs, bytes, cutOff: cutOff === true, disk: diskOf(fields ?? {}) };
+  if (typeof wallMs !== "number") return undefined;
+  return { appliedIndex, blobs, bytes, cutOff: cutOff === true, wallMs, disk: diskOf(fields ?? {}) };
 }
 
 function toFields({ disk, ...vitals }: Vitals): Readonly<Record<string, string | number | boolean>> {
