@@ -12,13 +12,15 @@ import { tokenCommand } from "./token.ts";
 export interface Terminal {
   readonly environment: Readonly<Record<string, string | undefined>>;
   print(text: string): void;
+  /** What takes the place of all that stands on the screen, where people look on; elsewhere the next part, with the time above it. */
+  page(text: string): void;
   /** A line that the next one takes the place of where people look on, which is on standard error: what is printed stays clean. */
   progress(line: string, last: boolean): void;
 }
 
 /** @returns the exit code: 0, 1 for what went wrong, 2 for a command line that is wrong */
 export async function runProgram(args: readonly string[], environment: Terminal["environment"]): Promise<number> {
-  const terminal: Terminal = { environment, print, progress };
+  const terminal: Terminal = { environment, print, page, progress };
   const program = new Command("roadstead")
     .description("A container registry that is its own cluster.")
     .version(programVersion(), "-V, --version")
@@ -42,6 +44,12 @@ export async function runProgram(args: readonly string[], environment: Terminal[
 function print(text: string): void {
   if (process.stdout.listenerCount("error") === 0) process.stdout.on("error", endQuietly);
   process.stdout.write(text);
+}
+
+/** Line by line over what stood there, so that nothing flickers. */
+function page(text: string): void {
+  if (process.stdout.isTTY) print(`\x1b[H${text.replaceAll("\n", "\x1b[K\n")}\x1b[J`);
+  else print(`${new Date().toISOString()}\n${text}\n`);
 }
 
 function progress(line: string, last: boolean): void {

@@ -1,5 +1,7 @@
-import { Command } from "commander";
-import { callAdmin, doorOf, withDoor } from "./admin-client.ts";
+import { setTimeout as pause } from "node:timers/promises";
+import { Command, InvalidArgumentError } from "commander";
+import { callAdmin, type Door, doorOf, withDoor } from "./admin-client.ts";
+import { Failure } from "./failure.ts";
 import type { Terminal } from "./program.ts";
 import { formatBytes, renderTable } from "./table.ts";
 
@@ -30,15 +32,38 @@ export interface NodeStatus {
   readonly disk?: { readonly freeBytes: number };
 }
 
+const WATCH_SECONDS = 2;
 export const STATUS_PATH = "/_roadstead/v1/status";
 
 export function statusCommand(terminal: Terminal): Command {
-  return withDoor(new Command("status").description("Show the cluster: its leader, and each node with its role, state and load.")).action(
-    async (options: { data?: string; server?: string; json?: boolean }) => {
-      const status = await callAdmin(doorOf(options, terminal.environment), "GET", STATUS_PATH);
-      terminal.print(options.json === true ? `${JSON.stringify(status, undefined, 2)}\n` : renderStatus(status as ClusterStatus));
-    },
-  );
+  return withDoor(new Command("status").description("Show the cluster: its leader, and each node with its role, state and load."))
+    .option("--watch [seconds]", "show it anew each so many seconds (2), until Ctrl-C; with --json a line each time", readSeconds)
+    .action(async (options: { data?: string; server?: string; json?: boolean; watch?: number | true }) => {
+      const door = doorOf(options, terminal.environment);
+      const isJson = options.json === true;
+      if (options.watch !== undefined) return watchStatus(terminal, door, options.watch === true ? WATCH_SECONDS : options.watch, isJson);
+      const status = await callAdmin(door, "GET", STATUS_PATH);
+      terminal.print(isJson ? `${JSON.stringify(status, undefined, 2)}\n` : renderStatus(status as ClusterStatus));
+    });
+}
+
+/** Until the process is ended; also through times in which the node does not answer. */
+async function watchStatus(terminal: Terminal, door: Door, seconds: number, isJson: boolean): Promise<void> {
+  for (;;) {
+    const status = await callAdmin(door, "GET", STATUS_PATH).catch((error: unknown) => {
+      if (error instanceof Failure) return error;
+      throw error;
+    });
+    if (isJson) terminal.print(`${JSON.stringify(status instanceof Failure ? { error: status.message } : status)}\n`);
+    else terminal.page(status instanceof Failure ? `${status.message}\n` : renderStatus(status as ClusterStatus));
+    await pause(seconds * 1_000);
+  }
+}
+
+function readSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds >= 0.1 && seconds <= 86_400)) throw new InvalidArgumentError("Expected a number of seconds from 0.1 to 86400.");
+  return seconds;
 }
 
 export function renderStatus(status: ClusterStatus): string {

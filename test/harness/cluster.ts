@@ -111,7 +111,7 @@ class LoopbackNode extends NodeProcess implements ClusterNode {
     this.port = port;
     this.#p2p = p2p;
     this.data = data;
-    this.#env = { ROADSTEAD_RAFT_TICK: "50ms", ...options.env };
+    this.#env = { ROADSTEAD_RAFT_TICK: "50ms", ...options.env, ...options.envOf?.(name) };
     this.#core = options.core;
     this.#main = options.main;
   }
@@ -131,6 +131,8 @@ class LoopbackNode extends NodeProcess implements ClusterNode {
 export interface ClusterOptions {
   readonly nodes?: number;
   readonly env?: NodeJS.ProcessEnv;
+  /** What one node has beside it, by its name: `n1` is the founder. */
+  readonly envOf?: (name: string) => NodeJS.ProcessEnv;
   /** The entry that its processes run, where it is not that of the program as published. */
   readonly main?: string;
   /** Pins every node to this core, for measurements. */
