@@ -40,6 +40,7 @@ interface Attempt {
 
 const ATTEMPTS_PER_PEER = 2;
 const EXPECTED_FACTOR = 4;
+const TIMER_MIN_MS = 10;
 
 /**
  * One verified piece: from the best holder, and where that one is late, dead or lying from the next. Each later hedge waits half as long,
@@ -60,10 +61,14 @@ class PieceRace {
   #wonBeganMs = Number.NEGATIVE_INFINITY;
   #cancelTimer: () => void = () => {};
   #lastError: unknown;
-  #digest: Digest | undefined;
+  readonly #digest: Digest;
+  readonly #sizeBytes: number;
 
   constructor(settings: RaceSettings) {
     this.#settings = settings;
+    const { digest, range } = settings.request();
+    this.#digest = digest;
+    this.#sizeBytes = range.end - range.start;
   }
 
   async run(signal: AbortSignal): Promise<Uint8Array> {
@@ -97,10 +102,12 @@ class PieceRace {
     const { peers, link } = this.#settings;
     const busy = new Set([...this.#active].map((attempt) => attempt.peer));
     const free = this.#settings.holders().filter((peer) => !busy.has(peer) && this.#triesOf(peer) < ATTEMPTS_PER_PEER);
+    if (free.length === 0) return undefined;
     const fewest = Math.min(...free.map((peer) => this.#triesOf(peer)));
     return peers.rank(
       free.filter((peer) => this.#triesOf(peer) === fewest),
       (candidate) => link.isConnected(candidate),
+      this.#sizeBytes,
     )[0];
   }
 
@@ -113,7 +120,6 @@ class PieceRace {
     const beganMs = clock.monotonicMs();
     const attempt: Attempt = { peer, controller: new AbortController(), beganMs, progressMs: beganMs, complete: false };
     const request = this.#settings.request();
-    this.#digest = request.digest;
     this.#tries.set(peer, this.#triesOf(peer) + 1);
     this.#active.add(attempt);
     peers.began(peer);
@@ -125,7 +131,7 @@ class PieceRace {
       const tookMs = clock.monotonicMs() - beganMs;
       attempt.complete = true;
       if (await verify(peer, reply)) {
-        peers.delivered(peer, tookMs);
+        peers.delivered(peer, tookMs, reply.bytes.byteLength);
         this.#wonBeganMs = beganMs;
         this.#result.resolve(reply.bytes);
         return;
@@ -141,11 +147,17 @@ class PieceRace {
     this.#next();
   }
 
-  /** One timer a race: when it fires, whoever is late is hedged and whoever is dead is given up. */
+  /** One timer a race: it fires when the last one under way is late, so that the next is asked, or when one is dead, so that it is given up. */
   #watch(): void {
     this.#cancelTimer();
     if (this.#over || this.#active.size === 0) return;
-    const waitMs = Math.max(50, this.#settings.limits.hedgeMs / 2 ** this.#hedges);
+    const now = this.#settings.clock.monotonicMs();
+    const active = [...this.#active].filter((attempt) => !attempt.complete);
+    if (active.length === 0) return; // all bytes are here: what follows is the end of an attempt
+    const deadMs = Math.min(...active.map((attempt) => attempt.progressMs + this.#settings.limits.stallMs));
+    const canHedge = active.length === this.#active.size && this.#candidate() !== undefined;
+    const lateMs = canHedge ? Math.max(...active.map((attempt) => this.#lateMs(attempt))) : Number.POSITIVE_INFINITY;
+    const waitMs = Math.max(TIMER_MIN_MS, Math.min(deadMs, lateMs) - now);
     this.#cancelTimer = this.#settings.clock.after(waitMs, () => this.#onTimer());
   }
 
@@ -156,27 +168,26 @@ class PieceRace {
       if (!attempt.complete && now - attempt.progressMs >= limits.stallMs)
         attempt.controller.abort(abortError("the holder sent nothing for too long"));
     }
-    const allLate = [...this.#active].every((attempt) => this.#isLate(attempt, now));
+    const allLate = [...this.#active].every((attempt) => !attempt.complete && now >= this.#lateMs(attempt));
     if (allLate && this.#candidate() !== undefined) {
       this.#hedges += 1;
       this.#next();
     } else this.#watch();
   }
 
-  #isLate(attempt: Attempt, nowMs: number): boolean {
-    if (attempt.complete) return false;
+  /** When a holder counts as late, as far as is known now: silent for too long, or much slower than the best. */
+  #lateMs(attempt: Attempt): number {
     const { limits, peers, holders } = this.#settings;
     const patienceMs = limits.hedgeMs / 2 ** this.#hedges;
-    if (nowMs - attempt.progressMs >= patienceMs) return true;
-    const expectedMs = peers.expectedMs(holders()) ?? 0;
-    return nowMs - attempt.beganMs >= Math.max(patienceMs, EXPECTED_FACTOR * expectedMs);
+    const expectedMs = peers.expectedMs(holders(), this.#sizeBytes) ?? 0;
+    return Math.min(attempt.progressMs + patienceMs, attempt.beganMs + Math.max(patienceMs, EXPECTED_FACTOR * expectedMs));
   }
 
   #lost(): OciError {
     return new OciError(
       "UNAVAILABLE",
       "no holder of the blob can give its bytes now: each was asked, and none answered with a good copy",
-      { digest: this.#digest ?? "unknown", asked: this.#tries.size },
+      { digest: this.#digest, asked: this.#tries.size },
       this.#lastError,
     );
   }

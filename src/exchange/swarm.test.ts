@@ -116,6 +116,27 @@ test("a holder that says nothing for 500 ms is hedged by the next, and the clien
   expect(link.asks[0]!.aborted()).toBe(true);
 });
 
+test("a holder that sends some bytes and then hangs is hedged 500 ms after the last of them", async () => {
+  wanted = { ...wanted, holders: [A!, B!] };
+  for (const peer of wanted.holders) link.delayMs.set(peer, 400); // known: a piece that keeps coming has 1,600 ms
+  const one = swarm();
+  for (const each of [firstByte(one), firstByte(one)]) {
+    await clock.advance(400);
+    await each;
+  }
+  link.delayMs.clear();
+  const before = link.asks.length;
+  const reading = firstByte(one);
+  await clock.advance(499);
+  link.asks[before]!.progress(1);
+  await clock.advance(499);
+  expect(link.asks).toHaveLength(before + 1);
+  await clock.advance(1);
+  expect(link.asks).toHaveLength(before + 2);
+  await link.asks.at(-1)!.answer();
+  await reading;
+});
+
 test("two dead holders cost less than a second: the second hedge waits half as long", async () => {
   const reading = firstByte(swarm());
   await clock.advance(500);

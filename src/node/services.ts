@@ -165,6 +165,8 @@ async function openStorage(base: Foundation, self: { peerId: MemberFacts["peerId
     clock,
     random,
     log: base.log.child({ part: "exchange" }),
+    zone: config["node.zone"],
+    placeOf: (peer) => consensus.catalog.members().find((member) => member.peerId === peer),
     limits: { reachMs: 1_000 }, // the registry itself awaits an owner for 10 s
     onLocalCorrupt: (digest) => repair?.reportBad(digest),
   });

@@ -135,6 +135,7 @@ export class BlobClient implements PeerLink {
       const answer = asFields((await channel.readFrame(ANSWER_SIZE_MAX)) ?? ended());
       if (answer.error !== undefined) return this.#refused(channel, peer, answer);
       const sizeBytes = count(answer, "length");
+      if (answer.load !== undefined) this.#peers.sawLoad(peer, count(answer, "load"));
       if (sizeBytes > range.end - range.start) throw new Error("the peer sends more than was asked for");
       onProgress(0);
       const bytes = memory(sizeBytes);

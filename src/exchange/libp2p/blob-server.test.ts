@@ -90,8 +90,26 @@ test("a range past the end of the blob brings what there is, and the stream carr
     [0, 100, 100],
   ] as const) {
     await channel.writeFrame({ op: "get", digest: wanted.digest, start, end, list: false });
-    expect(await channel.readFrame(1_000)).toEqual({ sizeBytes: 100, length });
+    expect(await channel.readFrame(1_000)).toEqual({ sizeBytes: 100, length, load: 0 });
     expect(await collect(channel.body(length))).toHaveLength(length);
   }
   await channel.end(systemClock);
+});
+
+test("an answer tells how many pieces go to others at the moment, without those of who asks", async () => {
+  const wanted = await held(20_000_000);
+  const busy = loopback.hosts[0]!;
+  const first = new Channel(await busy.dial(holder.self, BLOB_PROTOCOL, never));
+  await first.writeFrame({ op: "get", digest: wanted.digest, start: 0, end: 20_000_000, list: false });
+  await first.readFrame(1_000); // and no byte more: the holder is held up by what nobody reads
+  for (const [host, load] of [
+    [busy, 0],
+    [await loopback.host(), 1],
+  ] as const) {
+    const channel = new Channel(await host.dial(holder.self, BLOB_PROTOCOL, never));
+    await channel.writeFrame({ op: "get", digest: wanted.digest, start: 0, end: 1, list: false });
+    expect(await channel.readFrame(1_000)).toMatchObject({ load });
+    channel.abort(new Error("done"));
+  }
+  first.abort(new Error("done"));
 });

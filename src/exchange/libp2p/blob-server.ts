@@ -27,6 +27,7 @@ type Put = Extract<BlobRequest, { op: "put" }>;
 
 /** The answering side of the blob protocol: several requests one after the other on a stream. */
 export async function serveBlobs(options: BlobServerOptions): Promise<void> {
+  const gets = new RunningGets();
   await options.host.handle(BLOB_PROTOCOL, async (stream, from) => {
     const channel = new Channel(stream);
     const ring = new SendRing();
@@ -38,7 +39,7 @@ export async function serveBlobs(options: BlobServerOptions): Promise<void> {
         if (value === undefined) break;
         const request = parseBlobRequest(value);
         const isLast = await options.transfers.run(async () => {
-          if (request.op === "get") return !(await get({ ...options, channel, ring, from }, request, controller.signal));
+          if (request.op === "get") return !(await get({ ...options, channel, ring, from, gets }, request, controller.signal));
           await put(options, channel, request, controller.signal);
           await channel.end(options.clock);
           return true;
@@ -60,13 +61,33 @@ interface Getting extends BlobServerOptions {
   readonly channel: Channel;
   readonly ring: SendRing;
   readonly from: PeerId;
+  readonly gets: RunningGets;
+}
+
+/** Pieces on their way, by the peer that they go to. */
+class RunningGets {
+  readonly #byPeer = new Map<PeerId, number>();
+
+  change(peer: PeerId, by: 1 | -1): void {
+    const now = (this.#byPeer.get(peer) ?? 0) + by;
+    if (now > 0) this.#byPeer.set(peer, now);
+    else this.#byPeer.delete(peer);
+  }
+
+  /** What the peer cannot know of: those that go to others. */
+  besides(peer: PeerId): number {
+    let count = 0;
+    for (const [other, gets] of this.#byPeer) if (other !== peer) count += gets;
+    return count;
+  }
 }
 
 /** @returns whether the stream may carry one more request; a read that fails in the middle resets it, so that no wrong byte passes as one that was asked for */
 async function get(getting: Getting, request: Get, signal: AbortSignal): Promise<boolean> {
   const { digest, start, list } = request;
-  const { blobs, channel, ring, from } = getting;
+  const { blobs, channel, ring, from, gets } = getting;
   let begun = false;
+  gets.change(from, 1);
   try {
     getting.transfers.assertOpen();
     const known = await blobs.stat(digest);
@@ -76,7 +97,7 @@ async function get(getting: Getting, request: Get, signal: AbortSignal): Promise
     const [pieces, first] = await Promise.all([list ? blobs.pieces(digest) : undefined, end > start ? chunks.next() : undefined]);
     const packed = pieces === undefined ? {} : { list: packList(pieces) };
     begun = true;
-    await channel.writeFrame({ sizeBytes: known.sizeBytes, length: Math.max(0, end - start), ...packed });
+    await channel.writeFrame({ sizeBytes: known.sizeBytes, length: Math.max(0, end - start), load: gets.besides(from), ...packed });
     if (first === undefined) return true;
     await sendAll(channel, first, chunks);
     return true;
@@ -87,6 +108,8 @@ async function get(getting: Getting, request: Get, signal: AbortSignal): Promise
     getting.log.debug({ digest, peer: from, error }, "a peer asked for a blob that this node cannot give");
     await channel.writeFrame(packError(error instanceof OciError ? error : noCopy(digest)));
     return true;
+  } finally {
+    gets.change(from, -1);
   }
 }
 

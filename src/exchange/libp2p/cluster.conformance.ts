@@ -41,6 +41,7 @@ export class Loopback {
     onBadCopy: (peer: PeerId, digest: Digest) => void = () => {},
     limits: Libp2pExchangeOptions["limits"] = {},
     startHash: StartHash = () => undefined,
+    more: Partial<Libp2pExchangeOptions> = {},
   ): Promise<Libp2pExchange> {
     const exchange = await createLibp2pExchange({
       host: await this.host(),
@@ -51,6 +52,7 @@ export class Loopback {
       limits: { reachMs: 0, hedgeMs: 60_000, stallMs: 60_000, ...limits }, // hedges are tested by a manual clock
       onBadCopy,
       startHash,
+      ...more,
     });
     this.exchanges.push(exchange);
     return exchange;

@@ -7,7 +7,7 @@ import type { Random } from "../../core/random.ts";
 import type { ByteRange } from "../../core/range.ts";
 import type { Exchange, LocalBlobs, PeerFacts, UploadAnswer, UploadCall, Wanted } from "../exchange.ts";
 import type { StartHash } from "../hashing.ts";
-import { PeerTable } from "../peer-table.ts";
+import { type PeerPlace, PeerTable } from "../peer-table.ts";
 import { Swarm, type SwarmLimits } from "../swarm.ts";
 import { Transfers } from "../transfers.ts";
 import { BlobClient } from "./blob-client.ts";
@@ -28,6 +28,9 @@ export interface Libp2pExchangeOptions {
     /** A target of `spread` that takes no byte and says nothing for so long is left out; 30 s. */
     readonly spreadStallMs?: number;
   };
+  /** This node's zone, and what the committed membership says of the others: they rank the sources beside what is measured. */
+  readonly zone?: string;
+  readonly placeOf?: (peer: PeerId) => PeerPlace | undefined;
   /** Pieces are hashed by it where it gives one, on the event loop otherwise. */
   readonly startHash?: StartHash;
   /** A peer gave wrong bytes: its copy is to be checked there. */
@@ -68,7 +71,7 @@ class WiredExchange implements Libp2pExchange {
     const { host, clock, random } = options;
     this.self = host.self;
     this.#options = options;
-    this.table = new PeerTable(clock, random);
+    this.table = new PeerTable(clock, random, options.zone, options.placeOf);
     this.#client = new BlobClient(host, clock, this.table, options.startHash ?? (() => undefined));
     this.#swarm = new Swarm({ ...options, link: this.#client, peers: this.table });
     this.#endWatch = watchPeers(host, clock, this.table);
