@@ -38,7 +38,7 @@ function hasCurl(): boolean {
 }
 
 test("the README marks blocks to be run", () => {
-  expect(blocks.map(({ name }) => name)).toEqual(["curl", "hosts", "hosts", "hosts", "hosts"]);
+  expect(blocks.map(({ name }) => name)).toEqual(["curl", "hosts", "hosts", "hosts", "hosts", "hosts", "hosts"]);
 });
 
 test.each(["README.md", "CONTRIBUTING.md"])(
@@ -80,26 +80,40 @@ async function serve(args: readonly string[]): Promise<void> {
   throw new Error(`roadstead ${args.join(" ")} ended before it was ready`);
 }
 
-test("README, three hosts: bootstrap, token, join and status make a cluster of three, each host in a folder and on ports of its own", async () => {
+async function stopFirst(): Promise<void> {
+  const [first] = children;
+  const gone = once(first!, "exit");
+  first!.kill("SIGTERM");
+  await gone;
+}
+
+test("README, three hosts in five minutes: bootstrap, token, join; a fourth joins by the name of all, and the first is drained and removed", async () => {
   const commands = blocks.filter(({ name }) => name === "hosts").flatMap((block) => block.commands);
-  const ports = await freePorts(3);
+  const ports = await freePorts(4);
   let host = 0;
   let token = "";
-  let said = "";
+  const said: string[] = [];
   for (const command of commands) {
     const [program, ...args] = command.split(/\s+/);
     expect(program).toBe("roadstead");
     if (args[0] === "serve") host += 1;
+    if (args[0] === "remove") await stopFirst();
     const here = args
-      .map((arg) => arg.replace("/var/lib/roadstead", join(folder, `host-${host}`)).replace("127.0.0.1:5000", "127.0.0.1:0"))
+      .map((arg) => arg.replace("/var/lib/roadstead", join(folder, `host-${host}`)))
+      .map((arg) => arg.replace(/registry-\d\.example\.com:5000/, "127.0.0.1:0"))
       .map((arg) => arg.replace(/registry-(\d)\.example\.com:5100/, (_, number: string) => `127.0.0.1:${ports[Number(number) - 1]}`))
+      .map((arg) => arg.replace("registry.example.com:5100", `localhost:${ports[1]}`))
       .map((arg) => arg.replace(/^TOKEN$/, token));
     if (args[0] === "serve") {
       await serve(here);
       continue;
     }
-    said = await roadstead(...here);
-    token = /--token (\S+)/.exec(said)?.[1] ?? token;
+    const text = await roadstead(...here);
+    said.push(text);
+    token = /--token (\S+)/.exec(text)?.[1] ?? token;
   }
-  expect(said).toMatch(/registry-1 .*alive .*rack-1[\s\S]*registry-2 .*alive .*rack-2[\s\S]*registry-3 .*alive .*rack-3/);
+  const [, status, drained, removed] = said;
+  expect(status).toMatch(/registry-1 .*alive .*rack-1[\s\S]*registry-2 .*alive .*rack-2[\s\S]*registry-3 .*alive .*rack-3/);
+  expect(drained).toContain("Nothing lies on registry-1 any more.");
+  expect(removed).toContain("registry-1 is no member any more.");
 });
