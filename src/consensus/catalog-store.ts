@@ -1,20 +1,14 @@
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../core/clock.ts";
 import { decode, encode } from "../core/codec.ts";
-import { type ConfState, NO_CONFIGURATION, type SnapshotMeta } from "../raft/types.ts";
+import type { ConfState, SnapshotMeta } from "../raft/types.ts";
 import { type CatalogDatabases, type Database, type DatabaseView, type Operation, orderedIndex, type Storage } from "./database.ts";
 import { ConsensusError, type Fatal } from "./errors.ts";
+import { CATALOG, type Loaded, loadCatalog, MARKER, META, type Meta, NO_SEAL, SEAL, sealBytes } from "./load-catalog.ts";
 import type { LogOwner } from "./log-record.ts";
 import { decodeLink, SealChain } from "./seal-chain.ts";
 import type { AppliedBatch, AppliedStore, Staging, StoreSnapshot } from "./store.ts";
 import { type Changes, NOT_HERE, WriteBehind } from "./write-behind.ts";
-
-/** Catalog keys, seals and the meta record never collide: each has a first byte of its own. */
-const CATALOG = "c";
-const SEAL = "s";
-const META = "m";
-/** The index at a sync that had nothing else to write. */
-const MARKER = "y";
 
 export interface DurableCatalogOptions {
   readonly storage: Storage;
@@ -36,19 +30,9 @@ export interface DurableCatalogOptions {
   readonly initial?: SnapshotMeta;
   /** Whose catalog it is to be, as that of the log beside it. */
   readonly owner?: LogOwner;
+  /** The cluster whose it may still be: it is the owner's from now on. */
+  readonly formerCluster?: string | undefined;
 }
-
-interface Meta {
-  /** Left out where nobody has said so yet. */
-  readonly owner?: LogOwner | undefined;
-  readonly index: number;
-  readonly term: number;
-  readonly confState: ConfState;
-  readonly checkpoint: number;
-  readonly installed: number;
-}
-
-const NO_SEAL = new Uint8Array(32);
 
 /**
  * The catalog on a database of its own (DESIGN.md, "Two databases"). One batch carries changes, seal and applied index, of many entries where many have applied
@@ -80,7 +64,7 @@ export class DurableCatalog implements AppliedStore {
   static async open(options: DurableCatalogOptions): Promise<DurableCatalog> {
     const databases = await options.storage.openCatalog();
     try {
-      const loaded = await load(databases.current, options);
+      const loaded = await loadCatalog(databases.current, options);
       // What LevelDB replayed from its log at open is in tables now, and those are synced: all that was loaded is durable.
       return new DurableCatalog(options, databases, loaded);
     } catch (error) {
@@ -94,7 +78,9 @@ export class DurableCatalog implements AppliedStore {
     this.#databases = databases;
     this.#database = databases.current;
     this.#chain = loaded.chain;
-    this.#meta = { ...loaded.meta, owner: loaded.meta.owner ?? options.owner };
+    const { owner = options.owner } = loaded.meta;
+    const moves = owner?.raftId === options.owner?.raftId && owner?.clusterId === options.formerCluster;
+    this.#meta = { ...loaded.meta, owner: moves ? options.owner : owner };
     this.#seal = loaded.seal;
     this.#syncedIndex = loaded.meta.index;
     this.#writtenIndex = loaded.meta.index;
@@ -238,6 +224,13 @@ export class DurableCatalog implements AppliedStore {
     };
   }
 
+  /** Makes the state as it is, of the owner as it is, that of a group with this configuration. Durable on return. */
+  async moveToGroup(confState: ConfState): Promise<void> {
+    await this.sync();
+    this.#meta = { ...this.#meta, confState };
+    await this.#write([operation(META, encode({ ...this.#meta, checkpoint: this.#chain.checkpoint }))], true);
+  }
+
   async condemn(reason: string): Promise<void> {
     await this.#options.storage.condemnCatalog?.(reason);
   }
@@ -329,61 +322,6 @@ export class DurableCatalog implements AppliedStore {
       throw failure;
     }
   }
-}
-
-interface Loaded {
-  readonly chain: SealChain;
-  readonly meta: Meta;
-  readonly seal: Uint8Array;
-}
-
-function sealBytes(options: DurableCatalogOptions): number {
-  return options.sealBytes ?? 16 * 2 ** 20;
-}
-
-async function load(database: Database, options: DurableCatalogOptions): Promise<Loaded> {
-  const bytes = database.get(META);
-  if (bytes === undefined) {
-    for await (const [key] of database.scan({ prefix: "", limit: 1 })) {
-      throw corrupt(options, `there is no applied index, but a key ${JSON.stringify(key)}`);
-    }
-    const initial = options.initial ?? { index: 0, term: 0, confState: NO_CONFIGURATION };
-    return { chain: new SealChain(SEAL, sealBytes(options), 0), meta: { ...initial, checkpoint: 0, installed: 0 }, seal: NO_SEAL };
-  }
-  let meta: Meta;
-  try {
-    meta = decode(bytes) as Meta;
-  } catch (error) {
-    throw corrupt(options, "the applied index cannot be read", error);
-  }
-  const chain = new SealChain(SEAL, sealBytes(options), 0);
-  const verdict = await chain.verify(database, meta.checkpoint, meta.index);
-  if ("broken" in verdict) throw corrupt(options, verdict.broken);
-  // Where the last links are gone together, what follows them in LevelDB's log may be a marker alone.
-  const marker = database.get(MARKER);
-  if (marker !== undefined && decodeIndex(marker) > meta.index) {
-    throw corrupt(options, `it was synced at ${decodeIndex(marker)}, but ends at ${meta.index}`);
-  }
-  return { chain, meta, seal: verdict.value ?? NO_SEAL };
-}
-
-/** Infinite where it cannot be read. */
-function decodeIndex(bytes: Uint8Array): number {
-  try {
-    const index = decode(bytes);
-    return typeof index === "number" ? index : Number.POSITIVE_INFINITY;
-  } catch {
-    return Number.POSITIVE_INFINITY;
-  }
-}
-
-function corrupt(options: DurableCatalogOptions, reason: string, cause?: unknown): ConsensusError {
-  return new ConsensusError(
-    "catalogCorrupt",
-    `The catalog in ${options.storage.place} has lost writes: ${reason}. It must be reinstalled from a snapshot of another member.`,
-    { folder: options.storage.place },
-    cause,
-  );
 }
 
 function operation(key: string, value: Uint8Array | undefined): Operation {

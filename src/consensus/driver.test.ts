@@ -188,7 +188,7 @@ test("a follower that was away for longer than the log reaches back catches up b
   await cluster.stop(away);
   // One after the other: those of one turn would share an entry.
   for (let at = 0; at < 80; at += 1) await leader.propose(tokenCommand(`${at}`));
-  await cluster.until(() => [...cluster.nodes.values()].every((node) => node.firstIndex() > 50));
+  await cluster.until(() => [...cluster.nodes.values()].every((node) => node.log.firstIndex() > 50));
   const back = await cluster.open(away, [1, 2, 3]);
   const installed = new Promise<number>((resolve) => back.onInstalled(resolve));
   expect(await installed).toBeGreaterThan(50);

@@ -192,9 +192,9 @@ export class Driver implements Consensus, Membership {
     return progressOf(this.#node.status(), electionTicks, (peer, ticks) => this.#contact.heardWithin(peer, tickMs * ticks));
   }
 
-  /** The first index that this node's log still holds. */
-  firstIndex(): number {
-    return this.#options.log.firstIndex();
+  /** This node's log, for whoever only looks at it. */
+  get log(): Pick<RaftLog, "firstIndex" | "term"> {
+    return this.#options.log;
   }
 
   lastIndex(): number {

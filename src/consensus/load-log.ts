@@ -16,6 +16,8 @@ export interface LogParts {
   readonly records: RecordList;
   readonly witness: LogWitness | undefined;
   readonly owner: LogOwner | undefined;
+  /** The cluster of which it may still be. */
+  readonly formerCluster: string | undefined;
 }
 
 /**
@@ -44,7 +46,7 @@ async function load(parts: LogParts): Promise<LogMeta | undefined> {
   }
   const meta = decodeMeta(record);
   if (meta === undefined) throw logCorrupt(place, "the head record is altered");
-  checkOwner(place, meta.owner, parts.owner);
+  checkOwner(place, meta.owner, parts.owner, parts.formerCluster);
   if (witnessed > meta.sequence)
     throw logCorrupt(place, `it ends with batch ${meta.sequence}, but ${witnessed} were acknowledged: its end was cut off`);
   const verdict = await chain.verify(database, meta.checkpoint, meta.sequence);
@@ -95,9 +97,9 @@ async function loadEntries({ storage, database, tail, records }: LogParts, meta:
   if (term > hardState.term) throw logCorrupt(place, `an entry of term ${term} is above the term ${hardState.term}`);
 }
 
-function checkOwner(place: string, found: LogOwner | undefined, wanted: LogOwner | undefined): void {
+function checkOwner(place: string, found: LogOwner | undefined, wanted: LogOwner | undefined, formerCluster: string | undefined): void {
   if (found === undefined || wanted === undefined) return;
-  if (found.clusterId === wanted.clusterId && found.raftId === wanted.raftId) return;
+  if ((found.clusterId === wanted.clusterId || found.clusterId === formerCluster) && found.raftId === wanted.raftId) return;
   throw new ConsensusError(
     "foreignFolder",
     `The Raft log in ${place} is of node ${found.raftId} of the cluster ${found.clusterId}, but the folder is of node ${wanted.raftId} of the cluster ${wanted.clusterId}: parts of two data folders were mixed. Put back the folder as it was, or replace the node: remove it, and join with an empty folder.`,

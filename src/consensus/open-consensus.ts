@@ -24,6 +24,8 @@ export interface OpenOptions {
   readonly storage: Storage;
   /** Where it is given, a log of another cluster or node is refused. */
   readonly clusterId?: string;
+  /** The cluster that this one was before it was recovered: the catalog may still say so, until a snapshot replaces it. */
+  readonly formerCluster?: string | undefined;
   readonly raftId: RaftId;
   /** The other members as this node knows them without its catalog: a damaged one is fetched from one of them. */
   readonly peers?: () => readonly RaftId[];
@@ -107,9 +109,10 @@ async function openCatalog(options: OpenOptions, log: DurableRaftLog, fatal: Fat
 }
 
 /** One that nobody has put a name to tells of its cluster all the same, by what stands in it. */
-function checkOwner(store: DurableCatalog, { clusterId, raftId, storage: { place } }: OpenOptions): void {
+function checkOwner(store: DurableCatalog, { clusterId, formerCluster, raftId, storage: { place } }: OpenOptions): void {
   if (clusterId === undefined) return;
-  const cluster = createCatalog(store).cluster()?.clusterId ?? clusterId;
+  const told = createCatalog(store).cluster()?.clusterId ?? clusterId;
+  const cluster = told === formerCluster ? clusterId : told;
   const found = store.owner ?? { clusterId, raftId };
   if (cluster === clusterId && found.clusterId === clusterId && found.raftId === raftId) return;
   const [of, but] =

@@ -46,8 +46,9 @@ export interface DurableRaftLogOptions {
   readonly fatal: Fatal;
   /** A log that has nothing yet begins with this synthetic snapshot of index 1, term 1. */
   readonly bootstrap: ConfState | undefined;
-  /** Whose log it is to be: one that is another's is refused. */
+  /** Whose log it is to be: another's is refused, but for that of the same node in `formerCluster`, which is the owner's from then on. */
   readonly owner?: LogOwner;
+  readonly formerCluster?: string | undefined;
   /** Names this start: 16 hex digits, drawn at random wherever it speaks to others. */
   readonly nonce?: string;
   /** Bytes of the newest entries kept in memory; 8 MiB by default. */
@@ -111,14 +112,14 @@ export class DurableRaftLog implements RaftLog, Storage {
    * @throws ConsensusError logCorrupt, foreignFolder, folderInUse or storage
    */
   static async open(options: DurableRaftLogOptions): Promise<DurableRaftLog> {
-    const { storage, owner } = options;
+    const { storage, owner, formerCluster } = options;
     const database = await storage.openLog(LINK_MARKER);
     const witness = await storage.openWitness?.();
     try {
       const chain = new SealChain(LINK, options.chainBytes ?? 16 * 2 ** 20, 0);
       const tail = new EntryTail(options.tailBytes ?? 8 * 2 ** 20);
       const records = new RecordList();
-      const meta = await loadLog({ storage, database, chain, tail, records, witness, owner });
+      const meta = await loadLog({ storage, database, chain, tail, records, witness, owner, formerCluster });
       const before = meta ?? freshMeta(options.bootstrap);
       const start = loadStart(storage, database, before.incarnation, options.nonce ?? UNNAMED);
       const log = new DurableRaftLog(
@@ -299,10 +300,9 @@ export class DurableRaftLog implements RaftLog, Storage {
     const sequence = sync ? before.sequence + 1 : before.sequence;
     const links = sync ? this.#chain.append(sequence, new Uint8Array(0), sizeBytes + 256) : [];
     draft.sizeBytes = Math.max(0, draft.sizeBytes + sizeBytes);
-    const { owner, incarnation, bootConfState } = before;
     const { records, runs, ...written } = draft;
     for (const [first, { entries }] of runs) operations.set(recordKey(first), put(recordKey(first), encodeEntries(entries)));
-    const meta: LogMeta = { ...written, owner, incarnation, sequence, checkpoint: this.#chain.checkpoint, bootConfState };
+    const meta: LogMeta = { ...before, ...written, sequence, checkpoint: this.#chain.checkpoint };
     const batch = [...operations.values(), put(META_KEY, encodeMeta(meta))];
     for (const link of links) batch.push(link.value === undefined ? { type: "del", key: link.key } : put(link.key, link.value));
     await this.#database.batch(batch, { sync });

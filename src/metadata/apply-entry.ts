@@ -116,7 +116,7 @@ export function applyEntry(view: View, index: number, data: Uint8Array, policy: 
   return { ...first, seal, commands, changes: changesOf(batch.finish()) };
 }
 
-const SESSIONLESS: ReadonlySet<Command["type"]> = new Set(["cluster.init", "session.open", "clock.tick"]);
+const SESSIONLESS: ReadonlySet<Command["type"]> = new Set(["cluster.init", "cluster.recover", "session.open", "clock.tick"]);
 /** Stands in for what could not be read, and does as little. */
 const NOTHING: Command = { type: "clock.tick" };
 

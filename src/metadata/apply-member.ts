@@ -107,11 +107,17 @@ export function removeMember(draft: Draft, command: Of<"member.remove">): Decisi
   if (roster.seats.length === 1) return refuse("state");
   const sole = draft.read(USAGE, usageKey(raftId))?.sole ?? 0;
   if (sole > 0 && command.lost !== true) return refuse("count");
+  strike(draft, raftId);
+  return ACCEPTED;
+}
+
+/** Takes the member out, and with that its copies. */
+export function strike(draft: Draft, raftId: RaftId): void {
+  const roster = readRoster(draft);
   draft.remove(memberKey(raftId));
   draft.remove(bootKey(raftId));
   draft.write(ROSTER, ROSTER_KEY, {
     seats: roster.seats.filter((one) => one.id !== raftId),
     removed: [...roster.removed, raftId],
   });
-  return ACCEPTED;
 }

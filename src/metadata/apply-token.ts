@@ -59,6 +59,15 @@ function moveOldest(draft: Draft, context: ApplyContext, first: number, next: nu
   return 1;
 }
 
+/** Of the clusters before this one: their secrets went with members that are lost. */
+export function revokeAllTokens(draft: Draft): void {
+  const { first, next } = draft.read(TOKENS, TOKENS_KEY) ?? { first: 0, next: 0 };
+  for (let place = first; place < next; place += 1) {
+    const record = readToken(draft, draft.read(QUEUED_TOKEN, queuedTokenKey(place))?.id ?? "");
+    if (record !== undefined) draft.write(TOKEN, tokenKey(record.id), { ...record, revoked: true });
+  }
+}
+
 function isOver(record: JoinTokenRecord | undefined, { time }: ApplyContext): boolean {
   return record === undefined || tokenRefusal(record, record.hash, time) !== undefined;
 }

@@ -3,6 +3,7 @@ import { addCopy, adoptBlob, commitBlob, dropCopy, evictBlob, linkRemoteBlob, mo
 import { acknowledgeDeletion, condemnBlob, expireLink, reclaimBlob } from "./apply-collect.ts";
 import { deleteManifest, deleteTag, purgeManifest, putManifest, renewLease, undeleteManifest } from "./apply-manifest.ts";
 import { addMember, initCluster, raiseVersion, removeMember, setMemberState, updateMember } from "./apply-member.ts";
+import { recoverCluster } from "./apply-recover.ts";
 import { openSession } from "./apply-session.ts";
 import { createToken, revokeToken } from "./apply-token.ts";
 import type { Command, Outcome } from "./commands.ts";
@@ -34,6 +35,8 @@ export function decide(draft: Draft, context: ApplyContext, command: Command): D
       return initCluster(draft, context, command);
     case "cluster.raise":
       return raiseVersion(draft, command);
+    case "cluster.recover":
+      return recoverCluster(draft, context, command);
     case "session.open":
       return openSession(draft, context, command);
     case "clock.tick":

@@ -81,6 +81,15 @@ const SHAPES: { readonly [T in Command["type"]]: Shape } = {
     durability: optional(fields({ copies: positive, acks: positive })),
   },
   "cluster.raise": { version: positive },
+  "cluster.recover": {
+    from: text(128),
+    clusterId: text(128),
+    publicKey: bytes(1_024),
+    lastTerm: positive,
+    lastIndex: positive,
+    lost: list(positive, MEMBERS_MAX),
+    signature: bytes(256),
+  },
   "session.open": {
     raftId: positive,
     boot: optional(fields({ incarnation: positive, nonce, earlier: optional(list(nonce, STARTS_REMEMBERED)) })),

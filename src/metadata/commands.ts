@@ -34,6 +34,23 @@ export type ClusterCommand =
       readonly durability?: Durability;
     }
   | { readonly type: "cluster.raise"; readonly version: number }
+  /**
+   * What is left of a cluster whose quorum is gone goes on as a new one, from the end of one survivor's log. No leader proposes it: it is written into that log
+   * offline, right after its last entry, and says what that was.
+   */
+  | {
+      readonly type: "cluster.recover";
+      readonly from: string;
+      readonly clusterId: string;
+      readonly publicKey: Uint8Array;
+      /** Of the last entry of the old cluster's log. */
+      readonly lastTerm: number;
+      readonly lastIndex: number;
+      /** Members that are lost: struck from the membership and from all copies. */
+      readonly lost: readonly RaftId[];
+      /** By the old cluster's key: for old members that come back. */
+      readonly signature: Uint8Array;
+    }
   /** The outcome's `value` is the session: the index of this entry. Refused `incarnation` where a start of the member is known that this one did not follow. */
   | { readonly type: "session.open"; readonly raftId: RaftId; readonly boot?: BootId & Partial<Start> }
   /** Moves catalog time while nothing else is proposed. */

@@ -21,6 +21,19 @@ export interface ClusterRecord {
   readonly publicKey: Uint8Array;
   /** The defaults of the policy where `cluster.init` named none. */
   readonly durability?: Durability | undefined;
+  /** The clusters that this one was before it was recovered, the oldest first. */
+  readonly former?: readonly FormerCluster[] | undefined;
+}
+
+/** A cluster whose quorum was lost, and that goes on as another: what a member of it that comes back is told. */
+export interface FormerCluster {
+  readonly clusterId: string;
+  /** The cluster that it went on as. */
+  readonly successor: string;
+  readonly lastTerm: number;
+  readonly lastIndex: number;
+  /** Over all this, by its own key: its members can verify it with what they have. */
+  readonly signature: Uint8Array;
 }
 
 /** One start of a node. */

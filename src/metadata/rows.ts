@@ -112,7 +112,7 @@ export interface ManifestRow extends Omit<ManifestRecord, "digest" | "bytes"> {
 
 export type ReferrerRow = Omit<Referrer, "digest">;
 
-export const CLUSTER = row<ClusterRecord>(["clusterId", "version", "publicKey", "durability"]);
+export const CLUSTER = row<ClusterRecord>(["clusterId", "version", "publicKey", "durability", "former"]);
 export const MEMBER = row<Member>([
   "raftId",
   "peerId",

@@ -28,7 +28,7 @@ async function withoutThird(): Promise<void> {
   await cluster.until(() => cluster.node(1).leads() && [2, 3].every((id) => cluster.node(id).status().leader === 1));
   await write("a");
   await write("b");
-  await cluster.until(() => cluster.node(3).firstIndex() > 10 && cluster.node(3).status().appliedIndex > 50);
+  await cluster.until(() => cluster.node(3).log.firstIndex() > 10 && cluster.node(3).status().appliedIndex > 50);
   await cluster.stop(3);
 }
 
@@ -217,7 +217,7 @@ test("a copy of an earlier state of a folder, its catalog gone, is not healed: i
 test("the catalog of a node that is alone is left where it is, and the message says that there is no other", async () => {
   cluster = await MemoryCluster.create(1, { keepEntries: 3 });
   await write("a");
-  await cluster.until(() => cluster.node(1).firstIndex() > 10);
+  await cluster.until(() => cluster.node(1).log.firstIndex() > 10);
   await cluster.stop(1);
   await rm(join(await currentFolder(1), "CURRENT"));
   await expect(cluster.open(1, [1])).rejects.toMatchObject({

@@ -25,6 +25,7 @@ export class MemoryCluster {
   /** What nodes that are opened from now on keep their log and catalog on. */
   storageOf: (id: RaftId, folder: string) => Storage = (_id, folder) => levelStorage(folder);
   clusterId = "test";
+  formerCluster: string | undefined;
   readonly #root: string;
   readonly #timing: Partial<Timing>;
   #opens = 0;
@@ -62,6 +63,7 @@ export class MemoryCluster {
       storage: this.storageOf(id, folder),
       raftId: id,
       clusterId: this.clusterId,
+      formerCluster: this.formerCluster,
       peers: () => this.#known.filter((known) => known !== id),
       bootstrap: voters === undefined ? undefined : { voters },
       transport: this.network.transport(id),
