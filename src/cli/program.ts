@@ -1,3 +1,4 @@
+import { createInterface } from "node:readline/promises";
 import { Command, CommanderError } from "commander";
 import { ConfigError } from "../config/load.ts";
 import { systemCode } from "../core/errors.ts";
@@ -5,6 +6,7 @@ import { programVersion } from "../core/program-version.ts";
 import { auditCommand } from "./audit.ts";
 import { Failure } from "./failure.ts";
 import { nodeCommands } from "./nodes.ts";
+import { recoverCommands } from "./recover.ts";
 import { serveCommand } from "./serve.ts";
 import { statusCommand } from "./status.ts";
 import { tokenCommand } from "./token.ts";
@@ -16,11 +18,13 @@ export interface Terminal {
   page(text: string): void;
   /** A line that the next one takes the place of where people look on, which is on standard error: what is printed stays clean. */
   progress(line: string, last: boolean): void;
+  /** @returns a line that a person typed; undefined where nobody sits there */
+  ask(question: string): Promise<string | undefined>;
 }
 
 /** @returns the exit code: 0, 1 for what went wrong, 2 for a command line that is wrong */
 export async function runProgram(args: readonly string[], environment: Terminal["environment"]): Promise<number> {
-  const terminal: Terminal = { environment, print, page, progress };
+  const terminal: Terminal = { environment, print, page, progress, ask };
   const program = new Command("roadstead")
     .description("A container registry that is its own cluster.")
     .version(programVersion(), "-V, --version")
@@ -30,7 +34,7 @@ export async function runProgram(args: readonly string[], environment: Terminal[
     .addCommand(statusCommand(terminal))
     .addCommand(tokenCommand(terminal))
     .addCommand(auditCommand(terminal));
-  for (const command of nodeCommands(terminal)) program.addCommand(command);
+  for (const command of [...nodeCommands(terminal), ...recoverCommands(terminal)]) program.addCommand(command);
   embed(program);
   try {
     await program.parseAsync(args, { from: "user" });
@@ -55,6 +59,16 @@ function page(text: string): void {
 function progress(line: string, last: boolean): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}${last ? "\n" : ""}`);
   else process.stderr.write(`${line}\n`);
+}
+
+async function ask(question: string): Promise<string | undefined> {
+  if (!process.stdin.isTTY) return undefined;
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await lines.question(question);
+  } finally {
+    lines.close();
+  }
 }
 
 function endQuietly(error: Error): void {

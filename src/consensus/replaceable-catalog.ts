@@ -50,6 +50,12 @@ export class ReplaceableCatalog implements AppliedCatalog {
   joinTokens() {
     return this.#current.joinTokens();
   }
+  countHeldOnlyBy(members: readonly RaftId[]) {
+    return this.#current.countHeldOnlyBy(members);
+  }
+  lostRecords(after: string, limit: number) {
+    return this.#current.lostRecords(after, limit);
+  }
   cluster() {
     return this.#current.cluster();
   }

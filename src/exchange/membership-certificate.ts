@@ -37,3 +37,26 @@ function statement({ clusterId, peerId, raftId }: Membership): Uint8Array {
 export function standingStatement(nonce: Uint8Array, asker: PeerId, member: PeerId, removed: boolean): Uint8Array {
   return encode(["roadstead standing 1", Buffer.from(nonce), asker, member, removed]);
 }
+
+/** A cluster whose quorum was lost goes on as another: what its own key signs, for members of it that come back. */
+export interface Supersession {
+  readonly clusterId: string;
+  readonly successor: string;
+  /** Of the last entry that the successor has of its log. */
+  readonly lastTerm: number;
+  readonly lastIndex: number;
+}
+
+/** @param clusterKey of the cluster that is superseded */
+export function signSupersession(clusterKey: KeyObject, supersession: Supersession): Uint8Array {
+  return sign(null, supersessionStatement(supersession), clusterKey);
+}
+
+/** @param publicKey of the cluster that is superseded, SPKI DER */
+export function verifySupersession(publicKey: Uint8Array, supersession: Supersession, signature: Uint8Array): boolean {
+  return verifyWith(publicKey, supersessionStatement(supersession), signature);
+}
+
+function supersessionStatement({ clusterId, successor, lastTerm, lastIndex }: Supersession): Uint8Array {
+  return encode(["roadstead supersession 1", clusterId, successor, lastTerm, lastIndex]);
+}

@@ -18,6 +18,11 @@ export interface Admin {
   revokeToken(id: string): Promise<TokenStatus>;
   /** The newest first. */
   audit(limit: number): Promise<readonly AuditEntry[]>;
+  /** What a recovery would do. @throws OciError CONFLICT where there is nothing to recover */
+  recoveryPlan(): Promise<RecoveryPlan>;
+  /** Without a quorum. @param lost names of all the members that do not answer; they are given up for good. @returns before it is done */
+  recover(clusterId: string, lost: readonly string[]): Promise<{ readonly clusterId: string; readonly leader: string }>;
+  lostBlobs(): Promise<readonly LostBlob[]>;
   /** Nodes are given by name or peer id. @throws OciError with the reason and the way out, as do the next three */
   drain(node: string): Promise<NodeChange>;
   undrain(node: string): Promise<NodeChange>;
@@ -42,6 +47,28 @@ export interface TokenStatus {
   readonly msLeft: number;
 }
 
+/** A cluster without a quorum, as far as it can be reached. */
+export interface RecoveryPlan {
+  readonly clusterId: string;
+  /** The survivor that the cluster goes on from: its log goes furthest. */
+  readonly chosen: string;
+  readonly survivors: readonly {
+    readonly name: string;
+    readonly lastTerm: number;
+    readonly lastIndex: number;
+    readonly appliedIndex: number;
+  }[];
+  readonly lost: readonly { readonly name: string; readonly http: string }[];
+  /** Blobs of which no survivor holds a copy. */
+  readonly lostBlobs: number;
+}
+
+/** A blob of which no member holds a copy. */
+export interface LostBlob {
+  readonly digest: string;
+  readonly repositories: readonly string[];
+}
+
 export interface AuditEntry {
   readonly number: number;
   /** ISO 8601, by the clock of the node that noted it. */
@@ -60,6 +87,8 @@ export interface ClusterStatus {
   /** The node that answers has no contact with a majority: what it says may be old. */
   readonly cutOff: boolean;
   readonly nodes: readonly NodeStatus[];
+  /** Of which no member holds a copy; counted up to 1,000. */
+  readonly lostBlobs: number;
   /** Sentences for people: `one copy only`, `writes stop when one is down`. */
   readonly warnings: readonly string[];
 }
@@ -103,6 +132,7 @@ const TOKEN_EXAMPLE = '{"uses": 1, "ttl": "1h"}';
 const TOKEN_ID_EXAMPLE = '{"id": "FIRST-PART-OF-THE-TOKEN"}';
 const AUDIT_ENTRIES = 50;
 const AUDIT_ENTRIES_MAX = 1_000;
+const RECOVERY_EXAMPLE = '{"clusterId": "ID", "lost": ["node-2", "node-3"]}';
 const NODE_EXAMPLE = '{"node": "node-2"}';
 const TTL = /^(\d{1,12})(ms|s|m|h|d)$/;
 
@@ -124,6 +154,13 @@ export function createAdminApp(admin: Admin, options: WrapOptions): Handler {
       case "/_roadstead/v1/audit":
         requireMethod(request, "GET");
         return admin.audit(limitOf(request)).then((entries) => json(200, { entries }));
+      case "/_roadstead/v1/recovery":
+        if (request.method === "GET") return admin.recoveryPlan().then((plan) => json(200, plan));
+        requireMethod(request, "POST");
+        return wishOf(request, RECOVERY_EXAMPLE).then(async (wish) => json(202, await recover(admin, wish)));
+      case "/_roadstead/v1/blobs/lost":
+        requireMethod(request, "GET");
+        return admin.lostBlobs().then((blobs) => json(200, { blobs }));
       case "/_roadstead/v1/nodes/drain":
         requireMethod(request, "POST");
         return wishOf(request).then(async (wish) => json(200, await admin.drain(nodeOf(wish))));
@@ -170,6 +207,13 @@ async function wishOf(request: HttpRequest, example = NODE_EXAMPLE): Promise<Rea
     throw new OciError("REQUEST_INVALID", `the body is to be an object: ${example}`);
   }
   return wish as Readonly<Record<string, unknown>>;
+}
+
+function recover(admin: Admin, { clusterId, lost }: Readonly<Record<string, unknown>>): ReturnType<Admin["recover"]> {
+  if (typeof clusterId === "string" && Array.isArray(lost) && lost.every((name) => typeof name === "string")) {
+    return admin.recover(clusterId, lost);
+  }
+  throw new OciError("REQUEST_INVALID", `a recovery names the cluster, and the nodes that are lost: ${RECOVERY_EXAMPLE}`);
 }
 
 function tokenIdOf({ id }: Readonly<Record<string, unknown>>): string {

@@ -174,7 +174,7 @@ const TOKEN = { id: "i", state: "good", usesLeft: 1, msLeft: 60_000 } as const;
 
 function adminDouble() {
   const wishes: unknown[] = [];
-  const status = { clusterId: "c", leader: "n1", commitIndex: 7, cutOff: false, nodes: [], warnings: ["one copy only"] };
+  const status = { clusterId: "c", leader: "n1", commitIndex: 7, cutOff: false, nodes: [], lostBlobs: 0, warnings: ["one copy only"] };
   const handler = createAdminApp(
     {
       status: async () => status,
@@ -188,6 +188,12 @@ function adminDouble() {
         return { ...TOKEN, state: "revoked" };
       },
       audit: async (limit) => [{ number: limit, at: "", node: "n1", action: "join.refused", target: "p", detail: "wrong" }],
+      recoveryPlan: async () => ({ clusterId: "c", chosen: "n1", survivors: [], lost: [{ name: "n2", http: "" }], lostBlobs: 3 }),
+      recover: async (clusterId, lost) => {
+        wishes.push({ recover: clusterId, lost });
+        return { clusterId: "d", leader: "n1" };
+      },
+      lostBlobs: async () => [{ digest: "sha256:1", repositories: ["a"] }],
       drain: async (node) => {
         wishes.push({ drain: node });
         return { node, copies: 4 };
@@ -292,4 +298,15 @@ test("the admin API lists and revokes tokens, and shows the latest of the audit 
   expect((await ask(handler, "GET", "/_roadstead/v1/audit")).json).toMatchObject({ entries: [{ number: 50, action: "join.refused" }] });
   expect((await ask(handler, "GET", "/_roadstead/v1/audit?limit=7")).json).toMatchObject({ entries: [{ number: 7 }] });
   for (const limit of ["0", "1001", "x"]) expect((await ask(handler, "GET", `/_roadstead/v1/audit?limit=${limit}`)).status).toBe(400);
+});
+
+test("the admin API plans a recovery and orders it, and lists what is lost", async () => {
+  const { handler, wishes } = adminDouble();
+  expect((await ask(handler, "GET", "/_roadstead/v1/recovery")).json).toMatchObject({ clusterId: "c", chosen: "n1", lostBlobs: 3 });
+  const ordered = await ask(handler, "POST", "/_roadstead/v1/recovery", { body: '{"clusterId":"c","lost":["n2"]}' });
+  expect([ordered.status, ordered.json]).toEqual([202, { clusterId: "d", leader: "n1" }]);
+  for (const body of ["", '{"clusterId":"c"}', '{"clusterId":"c","lost":"n2"}', '{"lost":["n2"]}', '{"clusterId":"c","lost":[2]}'])
+    expect((await ask(handler, "POST", "/_roadstead/v1/recovery", { body })).status, body).toBe(400);
+  expect(wishes).toEqual([{ recover: "c", lost: ["n2"] }]);
+  expect((await ask(handler, "GET", "/_roadstead/v1/blobs/lost")).json).toEqual({ blobs: [{ digest: "sha256:1", repositories: ["a"] }] });
 });

@@ -53,6 +53,8 @@ export interface Catalog {
   leasesEnding(repository: RepositoryName, before: CatalogTime, limit: number): Promise<readonly Digest[]>;
   /** Live records with fewer copies than they are to have on members that do not drain, for repair; digests strictly after `after`. */
   shortRecords(after: string, limit: number): Promise<readonly Digest[]>;
+  /** Live records of which no member holds a copy: whoever pushes them again heals them. Digests strictly after `after`. */
+  lostRecords(after: string, limit: number): Promise<readonly Digest[]>;
   /** How many live records list a copy of this member. */
   copiesOf(member: RaftId): number;
   /** Bytes of those copies. */

@@ -83,6 +83,8 @@ export interface AppliedCatalog extends Catalog {
   target(): number;
   /** Live records that `member` alone holds, for a removal that asks first; digests strictly after `after`. */
   heldOnlyBy(member: RaftId, after: string, limit: number): Promise<readonly Digest[]>;
+  /** How many live records have no copy but on these members. */
+  countHeldOnlyBy(members: readonly RaftId[]): Promise<number>;
 }
 
 export interface CatalogOptions {
@@ -322,6 +324,36 @@ class StoreCatalog implements AppliedCatalog {
       const alone = record?.state === "live" && this.holders(record).every((holder) => holder.raftId === member);
       return alone ? (text as Digest) : undefined;
     });
+  }
+
+  async countHeldOnlyBy(members: readonly RaftId[]): Promise<number> {
+    let count = 0;
+    for (const member of members) {
+      // Counted under the first of them alone.
+      const found = await this.#collect(holderPrefix(member), "", Number.POSITIVE_INFINITY, (text) => {
+        const holders = this.#liveHolders(text as Digest);
+        const first = members.find((id) => holders?.includes(id));
+        return first === member && holders?.every((id) => members.includes(id)) === true ? true : undefined;
+      });
+      count += found.length;
+    }
+    return count;
+  }
+
+  /** Records that were left without a copy stand in the indexes under the members that were taken out, or under the number 0. */
+  async lostRecords(after: string, limit: number): Promise<readonly Digest[]> {
+    const { roster } = this.#members();
+    const lost = (text: string): Digest | undefined => (this.#liveHolders(text as Digest)?.length === 0 ? (text as Digest) : undefined);
+    const found = new Set<Digest>();
+    for (const prefix of [widthPrefix(0), ...roster.removed.map(holderPrefix)])
+      for (const digest of await this.#collect(prefix, after, limit, lost)) found.add(digest);
+    return [...found].sort().slice(0, limit);
+  }
+
+  /** Undefined where the record is not live. */
+  #liveHolders(digest: Digest): readonly RaftId[] | undefined {
+    const record = readRow(this.#store, BLOB, blobKey(digest));
+    return record?.state === "live" ? this.holders(record).map(({ raftId }) => raftId) : undefined;
   }
 
   async #scan(prefix: string, after: string, limit: number): Promise<readonly (readonly [string, Uint8Array])[]> {

@@ -7,14 +7,17 @@ import type { Host } from "../exchange/libp2p/host.ts";
 import type { Admin, AuditEntry, ClusterStatus, NodeStatus } from "../http/admin.ts";
 import type { Member } from "../metadata/records.ts";
 import { createMemberAdmin } from "./admin-members.ts";
+import { createRecoveryAdmin, LOST_COUNTED, lostWarning } from "./admin-recover.ts";
 import { createTokenAdmin } from "./admin-tokens.ts";
 import { type Skewed, skewed, skewWarning } from "./clock-skew.ts";
+import type { Recovery } from "./recovery.ts";
 import { askVitals, type Vitals } from "./status-protocol.ts";
 
 export interface AdminOptions {
   readonly consensus: Consensus;
   readonly membership: Pick<Membership, "transferLeader">;
   readonly host: Host;
+  readonly recovery: Pick<Recovery, "plan" | "perform">;
   /** The cluster's public key, SPKI DER. */
   readonly publicKey: Uint8Array;
   readonly vitals: () => Promise<Vitals>;
@@ -27,6 +30,7 @@ export function createAdmin(options: AdminOptions): Admin {
   return {
     status: () => clusterStatus(options),
     audit: (limit) => auditEntries(options, limit),
+    ...createRecoveryAdmin(options),
     ...createTokenAdmin(options),
     ...createMemberAdmin(options),
   };
@@ -47,13 +51,15 @@ async function clusterStatus(options: AdminOptions): Promise<ClusterStatus> {
   const nodes = members.map((member, index) =>
     nodeStatus(member, voters.has(member.raftId), catalog.copiesOf(member.raftId), answers[index]!),
   );
+  const lost = await catalog.lostRecords("", LOST_COUNTED);
   return {
     clusterId: catalog.cluster()?.clusterId ?? "",
     leader: status.cutOff || status.leader === undefined ? undefined : catalog.member(status.leader)?.name,
     commitIndex: status.commitIndex,
     cutOff: status.cutOff,
     nodes,
-    warnings: await warningsOf(options, nodes),
+    lostBlobs: lost.length,
+    warnings: [...(await warningsOf(options, nodes)), ...lostWarning(lost.length)],
   };
 }
 
@@ -88,7 +94,9 @@ async function warningsOf({ consensus }: AdminOptions, nodes: readonly NodeStatu
   if (voters.length === 2) warnings.push("two voters: nothing is lost with either, but writes stop while one is down; join a third node");
   if (voters.length > 2 && aliveVoters === majority) warnings.push("no voter to spare: writes stop if one more goes down");
   if (aliveVoters < majority)
-    warnings.push(`no quorum: ${aliveVoters} of ${voters.length} voters answer, and ${majority} are needed for writes`);
+    warnings.push(
+      `no quorum: ${aliveVoters} of ${voters.length} voters answer, and ${majority} are needed for writes. Start the others; where their disks are lost for good, \`roadstead recover\` makes a cluster of what is left`,
+    );
   const names = nodes.map((node) => node.name);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) warnings.push(`two nodes are called ${twice}: give each a name of its own with --name`);

@@ -11,12 +11,16 @@ const SECRET_SIZE_BYTES = 32;
 
 /** Draws the cluster's id, secret and key, and writes them: what comes after may be begun again after a crash. */
 export async function foundCluster(data: string, name: string, random: Random): Promise<ClusterState> {
-  const { privateKey } = generateKeyPairSync("ed25519");
-  const key = privateKey.export({ format: "der", type: "pkcs8" });
-  await writeClusterKeys(data, { secret: random.bytes(SECRET_SIZE_BYTES), key });
+  await writeClusterKeys(data, drawKeys(random));
   const state: ClusterState = { clusterId: randomUUID(), raftId: FOUNDER, name, founding: true, hasLog: false, peers: [] };
   await writeClusterState(data, state);
   return state;
+}
+
+/** Of a new cluster: its secret and its key. */
+export function drawKeys(random: Random): ClusterKeys {
+  const { privateKey } = generateKeyPairSync("ed25519");
+  return { secret: random.bytes(SECRET_SIZE_BYTES), key: privateKey.export({ format: "der", type: "pkcs8" }) };
 }
 
 /** Makes the cluster's record with this node as its only member. To do it again changes nothing. */

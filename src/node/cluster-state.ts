@@ -8,6 +8,8 @@ import { NodeError } from "./node-error.ts";
 /** What this node knows of its place before its catalog can be read: `node.json`. */
 export interface ClusterState {
   readonly clusterId: string;
+  /** What the cluster was before it was recovered; the catalog may still be of that one. */
+  readonly formerCluster?: string | undefined;
   readonly raftId: RaftId;
   readonly name: string;
   /** The node that makes the cluster, until that has applied: only then may its log begin anew. */
@@ -66,7 +68,8 @@ export async function writeClusterKeys(data: string, keys: ClusterKeys): Promise
   await writeDurably(data, KEY_FILE, keys.key);
 }
 
-async function readIfThere(path: string): Promise<Buffer | undefined> {
+/** @returns undefined where there is no such file */
+export async function readIfThere(path: string): Promise<Buffer | undefined> {
   try {
     return await readFile(path);
   } catch (error) {
@@ -76,7 +79,7 @@ async function readIfThere(path: string): Promise<Buffer | undefined> {
 }
 
 /** 0600 from its first byte; there in whole or not at all, and on stable storage with its name on return. */
-async function writeDurably(folder: string, name: string, bytes: Uint8Array): Promise<void> {
+export async function writeDurably(folder: string, name: string, bytes: Uint8Array): Promise<void> {
   const staged = join(folder, `${name}.${randomBytes(6).toString("hex")}.tmp`);
   const file = await open(staged, "wx", 0o600);
   try {
@@ -105,13 +108,18 @@ function parseState(text: string): ClusterState | undefined {
     return undefined;
   }
   if (typeof value !== "object" || value === null) return undefined;
-  const { clusterId, raftId, name, founding, hasLog, peers } = value as Record<string, unknown>;
+  const { clusterId, formerCluster, raftId, name, founding, hasLog, peers } = value as Record<string, unknown>;
   if (typeof clusterId !== "string" || typeof name !== "string" || !isRaftId(raftId) || !Array.isArray(peers)) return undefined;
   if (typeof founding !== "boolean" || typeof hasLog !== "boolean") return undefined;
-  const parsed = peers.map(parsePeer);
-  return parsed.includes(undefined)
-    ? undefined
-    : { clusterId, raftId, name, founding, hasLog, peers: parsed.filter((peer) => peer !== undefined) };
+  const parsed = parsePeers(peers);
+  const former = typeof formerCluster === "string" ? { formerCluster } : {};
+  return parsed === undefined ? undefined : { clusterId, ...former, raftId, name, founding, hasLog, peers: parsed };
+}
+
+/** @returns undefined where one of them is none */
+export function parsePeers(values: readonly unknown[]): readonly Peer[] | undefined {
+  const parsed = values.map(parsePeer);
+  return parsed.includes(undefined) ? undefined : parsed.filter((peer) => peer !== undefined);
 }
 
 function parsePeer(value: unknown): Peer | undefined {
@@ -122,6 +130,6 @@ function parsePeer(value: unknown): Peer | undefined {
   return { raftId, peerId: parsed, addresses: addresses.filter((address) => typeof address === "string") };
 }
 
-function isRaftId(value: unknown): value is RaftId {
+export function isRaftId(value: unknown): value is RaftId {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 1;
 }

@@ -153,6 +153,7 @@ export async function admitNewcomers(host: Host, clock: Clock, log: Log, admissi
     clock,
     log,
     wasRemoved: (peer) => admission.consensus.catalog.wasRemoved(peer),
+    supersession: (clusterId) => admission.consensus.catalog.cluster()?.former?.find((former) => former.clusterId === clusterId),
     mayJoin: ({ schema }) => versionsThatMayJoin(admission.consensus.catalog.cluster()?.version ?? 1, schema),
     onRefused: (newcomer, remoteHost, reason) =>
       admission.audit.note({ action: "join.refused", target: newcomer, detail: `${reason}, from ${remoteHost}` }),

@@ -21,7 +21,6 @@ const SETTLE_MS = 1_000;
  * @returns why it did not start, for a person; undefined when it was stopped in order
  */
 export async function runNode(config: Config, entry: Entry): Promise<string | undefined> {
-  const startMs = performance.now();
   const log = createPinoLog(config["log.level"], nodeName(config));
   const fatal = (error: unknown, what: string): void => {
     log.error({ err: error }, what);
@@ -30,25 +29,37 @@ export async function runNode(config: Config, entry: Entry): Promise<string | un
   process.on("uncaughtException", (error) => fatal(error, "an error that nobody expected: the node ends, and is to be started again"));
   process.on("unhandledRejection", (error) => fatal(error, "a failure that nobody expected: the node ends, and is to be started again"));
   const stopped = stopRequested(log);
-  let node: RunningNode;
-  try {
-    const cannotGoOn = (error: Error): void => fatal(error, isExplained(error) ? error.message : "the node cannot go on");
-    node = await startNode({ config, entry, log, fatal: cannotGoOn, signal: stopped });
-  } catch (error) {
-    if (stopped.aborted) return undefined;
-    if (!isExplained(error)) log.error({ err: error }, "the node could not start");
-    return error instanceof Error ? error.message : String(error);
+  const cannotGoOn = (error: Error): void => fatal(error, isExplained(error) ? error.message : "the node cannot go on");
+  let isFirst = true;
+  for (;;) {
+    const startMs = performance.now();
+    const again = Promise.withResolvers<void>();
+    let node: RunningNode;
+    try {
+      node = await startNode({ config, entry, log, fatal: cannotGoOn, restart: again.resolve, signal: stopped });
+    } catch (error) {
+      if (stopped.aborted) return undefined;
+      if (!isExplained(error)) log.error({ err: error }, "the node could not start");
+      return error instanceof Error ? error.message : String(error);
+    }
+    const { http, p2p, peerId, adminSocket } = node;
+    log.info({ http, p2p, peerId, adminSocket, ms: Math.round(performance.now() - startMs) }, "ready");
+    process.send?.({ type: "ready", http });
+    if (isFirst) {
+      setTimeout(settleDown, SETTLE_MS).unref();
+      holdYoungGeneration(systemClock);
+    }
+    isFirst = false;
+    if (!stopped.aborted) {
+      await Promise.race([again.promise, new Promise((resolve) => stopped.addEventListener("abort", resolve, { once: true }))]);
+    }
+    const stopMs = config["shutdown.timeout"] + STOP_MS;
+    const timer = setTimeout(() => fatal(new Error(`the stop took longer than ${stopMs} ms`), "the node did not stop in order"), stopMs);
+    await node.stop();
+    clearTimeout(timer);
+    if (stopped.aborted) break;
+    log.info({}, "stopped, to start again on the same folder");
   }
-  const { http, p2p, peerId, adminSocket } = node;
-  log.info({ http, p2p, peerId, adminSocket, ms: Math.round(performance.now() - startMs) }, "ready");
-  process.send?.({ type: "ready", http });
-  setTimeout(settleDown, SETTLE_MS).unref();
-  holdYoungGeneration(systemClock);
-  if (!stopped.aborted) await new Promise((resolve) => stopped.addEventListener("abort", resolve, { once: true }));
-  const stopMs = config["shutdown.timeout"] + STOP_MS;
-  const timer = setTimeout(() => fatal(new Error(`the stop took longer than ${stopMs} ms`), "the node did not stop in order"), stopMs);
-  await node.stop();
-  clearTimeout(timer);
   log.info({}, "stopped");
   process.exit(0); // nothing is left to do; a timer of a library is not to keep the process
 }

@@ -12,7 +12,7 @@ import type { Random } from "../core/random.ts";
 import { projectOf } from "../core/reference.ts";
 import type { Host } from "../exchange/libp2p/host.ts";
 import { createLibp2pExchange, type Libp2pExchange } from "../exchange/libp2p/libp2p-exchange.ts";
-import { askRemoved } from "../exchange/libp2p/standing.ts";
+import { askStanding } from "../exchange/libp2p/standing.ts";
 import { createAdminApp } from "../http/admin.ts";
 import { createApp } from "../http/app.ts";
 import { createMetrics } from "../http/metrics.ts";
@@ -37,9 +37,12 @@ import type { Front } from "./front.ts";
 import { admitNewcomers } from "./join.ts";
 import { type Departure, leave } from "./leave.ts";
 import { metricSource } from "./metrics.ts";
+import { serveRecovery } from "./recover-protocol.ts";
+import { Recovery } from "./recovery.ts";
 import { watchRemoval } from "./removal-watch.ts";
 import { announceSelf } from "./self-announcement.ts";
 import { askReach, askVitals, serveVitals, type Vitals } from "./status-protocol.ts";
+import { markSuperseded } from "./superseded.ts";
 import { guardVersion } from "./version-guard.ts";
 
 export interface Foundation {
@@ -56,6 +59,8 @@ export interface Foundation {
   readonly state: ClusterState;
   readonly keys: ClusterKeys;
   readonly facts: MemberFacts;
+  /** Stops this node and starts it again on its folder. */
+  readonly restart: () => void;
 }
 
 interface Storage {
@@ -112,8 +117,10 @@ export async function startServices(base: Foundation): Promise<Services> {
   };
   await serveVitals(host, clock, log, vitals);
   await admitNewcomers(host, clock, log.child({ part: "join" }), { consensus, audit, clusterId: state.clusterId, keys });
-  watchMembership(base);
-  const adminSocket = await openAdminDoor(base, vitals);
+  const recovery = new Recovery({ ...base, log: log.child({ part: "recovery" }) });
+  await serveRecovery(host, clock, recovery);
+  watchMembership(base, recovery);
+  const adminSocket = await openAdminDoor(base, recovery, vitals);
   const departure: Departure = { stopping: false, closing: false };
   const readiness = {
     stopping: () => departure.stopping,
@@ -223,13 +230,21 @@ function onMemberConnected(host: Host, run: () => void): () => void {
 }
 
 /** The Raft configuration follows the members; who is out loses its connections as soon as that has applied here (G7). */
-function watchMembership({ config, consensus, host, clock, stack, random, keys, ...base }: Foundation): void {
+function watchMembership(
+  { config, consensus, host, clock, stack, random, keys, state, data, ...base }: Foundation,
+  recovery: Recovery,
+): void {
   const log = base.log.child({ part: "members" });
   const publicKey = publicKeyOf(keys);
   const removal = watchRemoval({
     consensus,
-    ask: (addresses, signal) => askRemoved(host, addresses, publicKey, random, signal),
+    ask: (addresses, signal) => askStanding(host, addresses, { clusterId: state.clusterId, publicKey }, random, signal),
+    follow: (peer, clusterId) => recovery.follow(peer, clusterId),
     fail: (error) => consensus.fail(error),
+    failForGood: async (error) => {
+      await markSuperseded(data, error);
+      consensus.fail(error);
+    },
     clock,
     log,
   });
@@ -267,10 +282,10 @@ function watchMembership({ config, consensus, host, clock, stack, random, keys, 
   stack.defer(consensus.onInstalled(() => host.membershipChanged()));
 }
 
-async function openAdminDoor(base: Foundation, vitals: () => Promise<Vitals>): Promise<string> {
+async function openAdminDoor(base: Foundation, recovery: Recovery, vitals: () => Promise<Vitals>): Promise<string> {
   const { consensus, host, keys, clock, random, front, data, stack } = base;
   const log = base.log.child({ part: "admin" });
-  const admin = createAdmin({ consensus, membership: consensus, host, publicKey: publicKeyOf(keys), vitals, clock, random, log });
+  const admin = createAdmin({ consensus, membership: consensus, host, recovery, publicKey: publicKeyOf(keys), vitals, clock, random, log });
   const place = placeAdminSocket(data);
   stack.defer(() => place.forget());
   const handler = createAdminApp(admin, { log, random, clock, limits: front.limits, tally: undefined, accessLog: "writes" });

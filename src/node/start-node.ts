@@ -22,9 +22,11 @@ import { checkJoinAddress, joinCluster, readToken } from "./join.ts";
 import { lookupHost } from "./lookup.ts";
 import { NodeError } from "./node-error.ts";
 import { rememberPeers } from "./peer-memory.ts";
+import { carryOutRecovery } from "./recover-start.ts";
 import { Roster } from "./roster.ts";
 import { nodeName, selfFacts } from "./self-facts.ts";
 import { type Services, startServices } from "./services.ts";
+import { refuseSuperseded } from "./superseded.ts";
 
 /** How a node with an empty data folder enters a cluster. */
 export interface Entry {
@@ -39,6 +41,8 @@ export interface NodeOptions {
   readonly log: Log;
   /** Called once with what the node cannot go on with: the process is to end. */
   readonly fatal: (error: Error) => void;
+  /** Called once where the node is to be stopped and started again on its folder: it has something to do while nothing of it is open. */
+  readonly restart?: () => void;
   /** Gives up a start that is under way; a node that runs is ended by `stop`. */
   readonly signal?: AbortSignal;
   readonly clock?: Clock;
@@ -100,7 +104,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
 async function build(ground: Ground): Promise<Omit<RunningNode, "stop"> & Pick<Services, "leave">> {
   const { config, data, stack, random, log, clock, stopping } = ground;
   refuseOpenDoor(config);
-  const known = await openFolder(ground);
+  const known = await carryOutRecovery(ground, await openFolder(ground));
   const identity = await readIdentity(data);
   const front = await openFront(config, log, random, clock);
   stack.defer(() => front.listener.close(0));
@@ -117,7 +121,7 @@ async function build(ground: Ground): Promise<Omit<RunningNode, "stop"> & Pick<S
     await writeClusterState(data, { ...state, founding: false, hasLog: true });
   }
   refuseForeignIdentity(consensus, identity, data);
-  refuseForeignKey(consensus, keys, data);
+  refuseForeignKey(consensus, keys, state, data);
   stack.defer(rememberPeers(consensus, data, { ...state, founding: false, hasLog: true }, log));
   const services = await startServices({
     config,
@@ -133,14 +137,15 @@ async function build(ground: Ground): Promise<Omit<RunningNode, "stop"> & Pick<S
     state,
     keys,
     facts,
+    restart: ground.options.restart ?? (() => undefined),
   });
   return { name: facts.name, peerId: identity.peerId, http: front.listener.address, p2p: host.addresses(), ...services };
 }
 
 /** With it this node would sign for newcomers what no member takes. @throws NodeError where the folder holds another cluster's key */
-function refuseForeignKey({ catalog }: Driver, keys: ClusterKeys, data: string): void {
-  const known = catalog.cluster()?.publicKey;
-  if (known === undefined || Buffer.compare(known, publicKeyOf(keys)) === 0) return;
+function refuseForeignKey({ catalog }: Driver, keys: ClusterKeys, { formerCluster }: ClusterState, data: string): void {
+  const { clusterId, publicKey: known } = catalog.cluster() ?? {};
+  if (known === undefined || clusterId === formerCluster || Buffer.compare(known, publicKeyOf(keys)) === 0) return;
   throw new NodeError(
     `cluster.key in ${data} is of another cluster: parts of two data folders were mixed. Copy cluster.key and cluster.secret from another member of this one`,
   );
@@ -177,6 +182,7 @@ async function openFolder({ data, stack, options }: Ground): Promise<ClusterStat
   await makeDataFolder(data);
   const lock = await lockDataFolder(data);
   stack.defer(() => lock.release());
+  await refuseSuperseded(data);
   return readClusterState(data);
 }
 
@@ -251,6 +257,7 @@ async function openDriver(ground: Ground, host: Host, roster: Roster, state: Clu
   const consensus = await openConsensus({
     storage: levelStorage(data, { reserve: true, patience: { clock, log: log.child({ part: "storage" }), signal: stopping.signal } }),
     clusterId: state.clusterId,
+    formerCluster: state.formerCluster,
     raftId: state.raftId,
     peers: () => state.peers.map(({ raftId }) => raftId).filter((raftId) => raftId !== state.raftId),
     bootstrap: state.founding ? { voters: [state.raftId] } : undefined,

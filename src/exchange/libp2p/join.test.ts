@@ -5,11 +5,11 @@ import { silentLog } from "../../core/log.ts";
 import { systemRandom } from "../../core/random.ts";
 import { drawToken, fingerprintOf, hashSecret, type JoinToken, sameBytes } from "../join-token.ts";
 import { ManualClock } from "../manual-clock.conformance.ts";
-import { signMembership } from "../membership-certificate.ts";
+import { signMembership, signSupersession } from "../membership-certificate.ts";
 import { Loopback } from "./cluster.conformance.ts";
 import type { Host } from "./host.ts";
 import { type JoinAnswer, type JoinServer, requestJoin, serveJoin } from "./join.ts";
-import { askRemoved } from "./standing.ts";
+import { askStanding } from "./standing.ts";
 
 const never = new AbortController().signal;
 const keys = generateKeyPairSync("ed25519");
@@ -61,6 +61,7 @@ function serve(changes: Partial<JoinServer> = {}): Promise<void> {
     clock,
     log: silentLog,
     wasRemoved: () => false,
+    supersession: () => undefined,
     mayJoin: () => undefined,
     onRefused: (peer, remoteHost, reason) => refusals.push([peer, remoteHost, reason]),
     admit,
@@ -196,11 +197,26 @@ test("no stream of the join protocol stays open", async () => {
 test("G7: one that is out is told so with the cluster's signature, and no other key's word counts", async () => {
   const out: string[] = [];
   await serve({ wasRemoved: (peer) => out.includes(peer) });
-  const ask = (key: Uint8Array): Promise<boolean> => askRemoved(newcomer, member.addresses(), key, systemRandom, never);
-  expect(await ask(publicKey)).toBe(false);
+  const ask = (key: Uint8Array) => askStanding(newcomer, member.addresses(), { clusterId: "c", publicKey: key }, systemRandom, never);
+  expect(await ask(publicKey)).toEqual({ kind: "good" });
   out.push(newcomer.self);
-  expect(await ask(publicKey)).toBe(true);
+  expect(await ask(publicKey)).toEqual({ kind: "removed" });
   const other = generateKeyPairSync("ed25519").publicKey.export({ type: "spki", format: "der" });
   await expect(ask(other)).rejects.toThrow("does not hold the key of this cluster");
   expect(admitted).toEqual([]);
+});
+
+test("one whose cluster was recovered as another is told so with the old cluster's signature, and no other's word counts", async () => {
+  const old = generateKeyPairSync("ed25519");
+  const by = { clusterId: "old", successor: "c", lastTerm: 3, lastIndex: 70 };
+  const signed = { ...by, signature: signSupersession(old.privateKey, by) };
+  await serve({ supersession: (clusterId) => (clusterId === "old" ? signed : undefined) });
+  const oldKey = old.publicKey.export({ type: "spki", format: "der" });
+  const ask = (clusterId: string, key: Uint8Array) =>
+    askStanding(newcomer, member.addresses(), { clusterId, publicKey: key }, systemRandom, never);
+  expect(await ask("old", oldKey)).toEqual({ kind: "superseded", by, member: false, peer: member.self });
+  await expect(ask("old", publicKey)).rejects.toThrow("does not hold the key of this cluster");
+  signed.successor = "d";
+  await expect(ask("old", oldKey)).rejects.toThrow("does not hold the key of this cluster");
+  expect(await ask("c", publicKey)).toEqual({ kind: "good" });
 });

@@ -7,7 +7,7 @@ import { type PeerId, parsePeerId, type RaftId } from "../../core/peer.ts";
 import type { Random } from "../../core/random.ts";
 import { AttemptLimit } from "../attempt-limit.ts";
 import { fingerprintOf, hashSecret, type JoinToken, sameBytes } from "../join-token.ts";
-import { standingStatement, verifyMembership, verifyWith } from "../membership-certificate.ts";
+import { type Supersession, standingStatement, verifyMembership, verifyWith } from "../membership-certificate.ts";
 import { Channel } from "./channel.ts";
 import type { Host } from "./host.ts";
 import { asFields, bytesOf, count, packError, REQUEST_SIZE_MAX, text, throwIfError } from "./wire.ts";
@@ -207,6 +207,8 @@ export interface JoinServer {
   readonly log: Log;
   /** Whether the peer was a member and is out for good; false where this node does not know of it. */
   readonly wasRemoved: (peer: PeerId) => boolean;
+  /** What became of a cluster that this one was before it was recovered, with that one's signature. */
+  readonly supersession: (clusterId: string) => (Supersession & { readonly signature: Uint8Array }) | undefined;
   /** @returns undefined where a node of that version may join, else which may, in words: `roadstead 0.2.0 or later` */
   readonly mayJoin: (version: ProgramVersion) => string | undefined;
   /** Told of each refusal, for the audit trail. */
@@ -236,7 +238,7 @@ export async function serveJoin(host: Host, server: JoinServer): Promise<void> {
       channel.onClosed(() => controller.abort(new DOMException("the newcomer went away", "AbortError")));
       channel.abortOn(controller.signal);
       try {
-        const answer = await welcome(channel, host.self, newcomer, remote.host, limit, server, controller.signal);
+        const answer = await welcome(channel, host, newcomer, remote.host, limit, server, controller.signal);
         await channel.writeFrame(answer);
         await channel.end(server.clock);
       } catch (error) {
@@ -256,9 +258,25 @@ function versionIn(frame: Readonly<Record<string, unknown>>): ProgramVersion {
   return { program: typeof program === "string" ? program.slice(0, 64) : "", schema: typeof schema === "number" ? schema : 0 };
 }
 
+/** For a member that hears nothing any more. One of a cluster that this one was is believed by that one's key alone. */
+function standingOf(
+  { cluster }: Readonly<Record<string, unknown>>,
+  nonce: Uint8Array,
+  host: Host,
+  asker: PeerId,
+  server: JoinServer,
+): Readonly<Record<string, unknown>> {
+  const superseded = typeof cluster === "string" ? server.supersession(cluster) : undefined;
+  if (superseded !== undefined) {
+    return { superseded: { ...superseded, signature: Buffer.from(superseded.signature) }, member: host.isMember(asker) };
+  }
+  const removed = server.wasRemoved(asker);
+  return { removed, signature: Buffer.from(server.sign(standingStatement(nonce, asker, host.self, removed))) };
+}
+
 async function welcome(
   channel: Channel,
-  self: PeerId,
+  host: Host,
   newcomer: PeerId,
   remoteHost: string,
   limit: AttemptLimit,
@@ -266,13 +284,11 @@ async function welcome(
   signal: AbortSignal,
 ): Promise<Readonly<Record<string, unknown>>> {
   if (limit.isBlocked(remoteHost)) return { refused: "tooManyAttempts" };
+  const { self } = host;
   const first = asFields(await channel.readFrame(REQUEST_SIZE_MAX));
   const nonce = bytesOf(first, "nonce");
   if (nonce.byteLength !== NONCE_SIZE_BYTES) throw new Error("the newcomer sent no nonce");
-  if (first.standing === true) {
-    const removed = server.wasRemoved(newcomer);
-    return { removed, signature: Buffer.from(server.sign(standingStatement(nonce, newcomer, self, removed))) };
-  }
+  if (first.standing === true) return standingOf(first, nonce, host, newcomer, server);
   const mayJoin = server.mayJoin(versionIn(first));
   if (mayJoin !== undefined) {
     server.log.warn({ newcomer, host: remoteHost, version: first.version }, "a node of a version that may not join was refused");
