@@ -109,12 +109,7 @@ export async function startServices(base: Foundation): Promise<Services> {
     assertLogRoom: () => blobs.reserve.assertLogRoom(),
     allowsSparse: (repository) => config["manifests.sparse"].includes(projectOf(repository)),
   });
-  const vitals = async (): Promise<Vitals> => {
-    const disk = await blobs.reserve.state().catch(() => undefined); // a disk that does not even tell its size: the rest is worth telling
-    const { appliedIndex, cutOff } = consensus.status();
-    const usage = blobs.usage();
-    return { appliedIndex, blobs: usage.blobs, bytes: usage.sizeBytes, cutOff, wallMs: clock.wallMs(), disk };
-  };
+  const vitals = (): Promise<Vitals> => vitalsOf(base, blobs);
   await serveVitals(host, clock, log, vitals);
   await admitNewcomers(host, clock, log.child({ part: "join" }), { consensus, audit, clusterId: state.clusterId, keys });
   const recovery = new Recovery({ ...base, log: log.child({ part: "recovery" }) });
@@ -148,6 +143,13 @@ export async function startServices(base: Foundation): Promise<Services> {
     adminSocket,
     leave: () => leave({ ...base, ...leavingTimes(config), departure, exchange, repair, listener: front.listener, membership: consensus }),
   };
+}
+
+async function vitalsOf({ consensus, clock }: Foundation, blobs: DiskBlobStore): Promise<Vitals> {
+  const disk = await blobs.reserve.state().catch(() => undefined); // a disk that does not even tell its size: the rest is worth telling
+  const { appliedIndex, cutOff } = consensus.status();
+  const usage = blobs.usage();
+  return { appliedIndex, blobs: usage.blobs, bytes: usage.sizeBytes, cutOff, wallMs: clock.wallMs(), disk };
 }
 
 function leavingTimes(config: Config): { delayMs: number; timeoutMs: number; handOverMs: number } {
