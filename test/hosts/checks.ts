@@ -13,11 +13,14 @@ const AT_ONCE = 4;
 const REFUSAL_MS = 2_000;
 const SLACK_MS = 1_500;
 
+const AUDIT_PATH = "/_roadstead/v1/audit";
+
 /** After the cluster has converged: reads everything through every host. */
 export async function checkEnd(record: RunRecord, hosts: readonly Host[], tags: readonly string[], copies: number): Promise<void> {
   await Promise.all(hosts.map((host) => readTags(record, host, tags)));
   await Promise.all(hosts.map((host) => readImages(record, host)));
   await compareListings(record, hosts, [...new Set(record.images.map(({ repository }) => repository))]);
+  await compareAudits(record, hosts);
   await countCopies(record, hosts, copies);
 }
 
@@ -60,8 +63,17 @@ async function compareListings(record: RunRecord, hosts: readonly Host[], reposi
   }
 }
 
+/** G8, G9: what the entries of the log left is the same on every node. */
+async function compareAudits(record: RunRecord, hosts: readonly Host[]): Promise<void> {
+  const trails = await Promise.all(hosts.map((host) => host.admin("GET", AUDIT_PATH)));
+  const [first = "", ...others] = trails.map((trail) => JSON.stringify(trail));
+  for (const [at, text] of others.entries()) {
+    if (text !== first) record.violation(`G9: ${hosts[at + 1]!.name} has another audit trail than ${hosts[0]!.name}`);
+  }
+}
+
 /** The files of each acknowledged blob, on the disks themselves. */
-async function countCopies(record: RunRecord, hosts: readonly Host[], copies: number): Promise<void> {
+export async function countCopies(record: RunRecord, hosts: readonly Pick<Host, "name" | "data">[], copies: number): Promise<void> {
   const held = await Promise.all(hosts.map(filesOf));
   const kept = new Set(record.images.flatMap((image) => (image.state === "kept" ? image.blobs : [])));
   for (const digest of kept) {
@@ -70,7 +82,7 @@ async function countCopies(record: RunRecord, hosts: readonly Host[], copies: nu
   }
 }
 
-async function filesOf(host: Host): Promise<ReadonlySet<string>> {
+async function filesOf(host: Pick<Host, "data">): Promise<ReadonlySet<string>> {
   const paths = await readdir(join(host.data, "blobs"), { recursive: true });
   return new Set(paths.map((path) => path.slice(path.lastIndexOf("/") + 1)));
 }

@@ -37,6 +37,9 @@ export interface CutOffTime {
   to: number;
 }
 
+/** So long without a write is worth a line. */
+const NOTED_GAP_MS = 8_000;
+
 /** All that is known about a run: what the clients did, what was done to the hosts, what was found. Times are those of `performance.now()`. */
 export class RunRecord {
   readonly history: Operation<TagOperation, TagOutput>[] = [];
@@ -47,10 +50,19 @@ export class RunRecord {
   readonly faults = new Map<string, number>();
   readonly violations: string[] = [];
   readonly #print: (line: string) => void;
+  #wroteAt: number | undefined;
   readonly #byDigest = new Map<string, SentImage>();
 
   constructor(print: (line: string) => void) {
     this.#print = print;
+  }
+
+  wrote(attempt: WriteAttempt): void {
+    this.writes.push(attempt);
+    if (attempt.status !== 201 || attempt.what !== "manifest") return;
+    const gapMs = attempt.endedAt - (this.#wroteAt ?? attempt.endedAt);
+    this.#wroteAt = attempt.endedAt;
+    if (gapMs >= NOTED_GAP_MS) this.note(`  the first write after ${(gapMs / 1_000).toFixed(1)} s`);
   }
 
   count(what: string): void {

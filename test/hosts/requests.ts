@@ -47,6 +47,6 @@ export async function write(
 ): Promise<Answer | undefined> {
   const calledAt = performance.now();
   const answer = await ask(host, method, path, sending);
-  record.writes.push({ host: host.name, what, calledAt, endedAt: performance.now(), status: answer?.status });
+  record.wrote({ host: host.name, what, calledAt, endedAt: performance.now(), status: answer?.status });
   return answer;
 }

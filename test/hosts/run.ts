@@ -3,24 +3,34 @@ import { seededRandom } from "../../src/core/random.ts";
 import { checkEnd, checkRefusals, checkTags } from "./checks.ts";
 import { Clients } from "./clients.ts";
 import { HostCluster } from "./host-cluster.ts";
+import { readErrors } from "./logs.ts";
 import { runNemesis } from "./nemesis.ts";
 import { whyNoHosts } from "./network.ts";
 import { RunRecord } from "./record.ts";
+import { SCENARIOS, Stage } from "./scenarios.ts";
 
-// `npm run test:hosts -- --minutes M --seed X [--hosts 5]`: scenarios, then a nemesis over hosts with addresses and disks of their own, and what has to hold after it.
+// `npm run test:hosts -- --minutes M --seed X [--hosts 5]`: scenarios, then a nemesis over hosts with addresses and disks of their own, and what has
+// to hold after it. `--minutes 0` ends after the scenarios; `--scenario NAME` runs one of them, `none` none. `--keep` keeps the logs of a good run too.
 
 const { values } = parseArgs({
   options: {
     minutes: { type: "string", default: "4" },
     seed: { type: "string", default: "1" },
     hosts: { type: "string", default: "5" },
+    scenario: { type: "string", default: "all" },
+    keep: { type: "boolean", default: false },
     clients: { type: "string", default: "8" },
   },
 });
 
 const CONVERGED_MS = 120_000;
 const COPIES = 3;
-const SETTINGS = { ROADSTEAD_CLUSTER_DOWN_AFTER: "3s" };
+/** What takes minutes in the world is to happen while the nemesis looks. */
+const SETTINGS = {
+  ROADSTEAD_CLUSTER_DOWN_AFTER: "3s",
+  ROADSTEAD_DURABILITY_REPAIR_AFTER: "5s",
+  ROADSTEAD_CLUSTER_REPLACE_AFTER: "5s",
+};
 
 const startedMs = performance.now();
 
@@ -32,6 +42,18 @@ function print(text: string): void {
 function table(title: string, counts: ReadonlyMap<string, number>): void {
   process.stdout.write(`${title}\n`);
   for (const [what, count] of [...counts].sort()) process.stdout.write(`${String(count).padStart(7)}  ${what}\n`);
+}
+
+/** One after the other on the same hosts: each begins and ends with a whole cluster. */
+async function runScenarios(cluster: HostCluster, record: RunRecord, seed: number): Promise<void> {
+  const stage = new Stage(cluster, seed);
+  for (const { key, title, run } of SCENARIOS.filter(({ key }) => values.scenario === "all" || values.scenario === key)) {
+    try {
+      print(`ok ${key}: ${title}: ${await run(stage)}`);
+    } catch (error) {
+      record.violation(`scenario ${key}, ${title}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
 }
 
 async function storm(cluster: HostCluster, record: RunRecord, seed: number): Promise<void> {
@@ -59,6 +81,11 @@ async function storm(cluster: HostCluster, record: RunRecord, seed: number): Pro
 }
 
 async function main(): Promise<number> {
+  const keys = ["all", "none", ...SCENARIOS.map(({ key }) => key)];
+  if (!keys.includes(values.scenario)) {
+    process.stdout.write(`--scenario is one of ${keys.join(", ")}\n`);
+    return 2;
+  }
   const reason = whyNoHosts();
   if (reason !== undefined) {
     process.stdout.write(`skipped: ${reason}\n`);
@@ -71,13 +98,16 @@ async function main(): Promise<number> {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, interrupted);
   print(`${values.hosts} hosts, each with its address: ${cluster.members.map(({ url }) => url).join(" ")}`);
   try {
-    await storm(cluster, record, seed);
+    await runScenarios(cluster, record, seed);
+    if (Number(values.minutes) > 0) await storm(cluster, record, seed);
   } catch (error) {
     record.violation(`the run could not go on: ${error instanceof Error ? error.message : String(error)}`);
   }
+  table("errors that the nodes logged", await readErrors(record, cluster.hosts));
   const failed = record.violations.length > 0;
-  await cluster.remove({ keepLogs: failed });
-  if (failed) print(`logs: ${cluster.folder}`);
+  const keepLogs = failed || values.keep;
+  await cluster.remove({ keepLogs });
+  if (keepLogs) print(`logs: ${cluster.folder}`);
   print(`seed ${seed}: ${record.violations.length} violations`);
   return failed ? 1 : 0;
 }
