@@ -29,7 +29,7 @@ import { SealWatch } from "./seal-watch.ts";
 import { Snapshots } from "./snapshots.ts";
 import { isSoleVoter, soleIndex } from "./sole-voter.ts";
 import type { SpaceGuard } from "./space-guard.ts";
-import { progressOf, statusOf } from "./status.ts";
+import { type Position, positionOf, progressOf, statusOf } from "./status.ts";
 import type { AppliedStore, RaftLog } from "./store.ts";
 import type { Timing } from "./timing.ts";
 import type { Boot, Transport } from "./transport.ts";
@@ -155,6 +155,9 @@ export class Driver implements Consensus, Membership {
     return statusOf({ node: this.#node.status(), store, transport, cutOff: this.#contact.cutOff, ...own });
   }
 
+  /** Where it stands itself: cheaper than all of `status`. */
+  position = (): Position => positionOf(this.#node.status(), this.#options.store);
+
   onApplied(listener: (applied: Applied) => void): () => void {
     return this.#applied.add(listener);
   }
@@ -237,7 +240,10 @@ export class Driver implements Consensus, Membership {
       store,
       fatal,
       batchBytes: timing.appendBytes,
-      applyConfChange: (data, index) => this.#applyConfChange(data, index),
+      applyConfChange: (data, index) => {
+        this.#conf = this.#node.applyConfChange(data, index);
+        return this.#conf;
+      },
       applied: (batch) => this.#afterBatch(batch),
     });
   }
@@ -313,10 +319,8 @@ export class Driver implements Consensus, Membership {
     }
     const { leader } = this.#soft;
     if (leader === 0 || leader === this.self) return false;
-    this.#options.transport.send(
-      leader,
-      envelopes.map((envelope) => ({ kind: "proposal", envelope })),
-    );
+    const proposals = envelopes.map((envelope) => ({ kind: "proposal" as const, envelope }));
+    this.#options.transport.send(leader, proposals);
     return true;
   }
 
@@ -347,11 +351,6 @@ export class Driver implements Consensus, Membership {
     if (!cutOff) return;
     this.#proposals.cutOff();
     this.#reads.cutOff();
-  }
-
-  #applyConfChange(data: Uint8Array | undefined, index: number): ConfState {
-    this.#conf = this.#node.applyConfChange(data, index);
-    return this.#conf;
   }
 
   #afterBatch(batch: Parameters<ApplierOptions["applied"]>[0]): void {

@@ -51,6 +51,17 @@ export function* recordsIn(value: Uint8Array): Iterable<Uint8Array> {
   }
 }
 
+/** How many those are. */
+export function recordCount(value: Uint8Array): number {
+  const bytes = bufferOf(value);
+  let count = 0;
+  for (let at = 0; at + LENGTH_BYTES <= bytes.byteLength; count += 1) {
+    at += LENGTH_BYTES + bytes.readUInt32BE(at);
+    if (at > bytes.byteLength) break;
+  }
+  return count;
+}
+
 /** The entries from `first` on, up to the one that is altered, where there is one. */
 export function decodeEntries(first: number, value: Uint8Array): { readonly entries: readonly Entry[]; readonly altered: boolean } {
   const entries: Entry[] = [];

@@ -18,6 +18,21 @@ export interface StatusFacts {
   readonly catalog: Catalog;
 }
 
+/** What a node says of itself at any moment. */
+export interface Position {
+  readonly role: Status["role"];
+  readonly term: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  /** As leader: what it knows of each member; empty elsewhere. */
+  readonly progress: Status["progress"];
+}
+
+export function positionOf({ role, term, commit, progress }: Status, { appliedIndex }: AppliedStore): Position {
+  // An installed snapshot was committed, though the core may not know it yet.
+  return { role, term, commitIndex: Math.max(commit, appliedIndex), appliedIndex, progress };
+}
+
 /** Each heartbeat is answered. */
 const FRESH_TICKS = 3;
 
@@ -34,14 +49,14 @@ export function progressOf(
 
 /** What `status`, `/metrics` and `/readyz` tell of this node. */
 export function statusOf({ node, store, conf, elections, cutOff, progress, catalog, transport }: StatusFacts): ConsensusStatus {
+  const { role, term, commitIndex, appliedIndex } = positionOf(node, store);
   return {
     self: node.id,
-    role: node.role,
+    role,
     leader: node.leader === 0 ? undefined : node.leader,
-    term: node.term,
-    // An installed snapshot was committed, though the core may not know it yet.
-    commitIndex: Math.max(node.commit, store.appliedIndex),
-    appliedIndex: store.appliedIndex,
+    term,
+    commitIndex,
+    appliedIndex,
     syncedIndex: store.syncedIndex,
     lastIndex: node.lastIndex,
     elections,

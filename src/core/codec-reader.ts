@@ -57,6 +57,8 @@ function read(): unknown {
       return readNatural(2);
     case 0xce:
       return readNatural(4);
+    case 0xd4:
+      return readUndefined();
     case 0xd9:
       return readText(readNatural(1));
     case 0xdc:
@@ -64,6 +66,13 @@ function read(): unknown {
     default:
       return fail();
   }
+}
+
+/** The one extension that is plain. */
+function readUndefined(): undefined {
+  if (at + 2 > end || bytes[at] !== 0 || bytes[at + 1] !== 0) return fail();
+  at += 2;
+  return undefined;
 }
 
 function readNatural(sizeBytes: number): number {

@@ -4,6 +4,8 @@ const SLAB_BYTES = 8 * 1024;
 /** What a head or a number takes at most. */
 const WORD_BYTES = 9;
 const ASCII_END = 0x80;
+/** How the library writes it, where msgpack has no word of its own: an extension. */
+const UNDEFINED = Uint8Array.of(0xd4, 0, 0);
 
 let slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
 let view = new DataView(slab.buffer);
@@ -44,6 +46,10 @@ function write(value: unknown): boolean {
       if (Array.isArray(value)) return writeList(value);
       if (value instanceof Uint8Array) return writeBytes(value);
       return Object.getPrototypeOf(value) === Object.prototype && writeMap(value);
+    case "undefined":
+      slab.set(UNDEFINED, at);
+      at += UNDEFINED.byteLength;
+      return true;
     default:
       return false;
   }

@@ -102,7 +102,7 @@ export class Cluster {
     let term = 0;
     for (const node of this.nodes.values()) {
       if (node.driver === undefined || !node.driver.leads()) continue;
-      const own = node.driver.status().term;
+      const own = node.driver.position().term;
       if (own > term) {
         newest = node;
         term = own;
@@ -151,7 +151,7 @@ export class Cluster {
 
   /** As the catalog has them that has applied most, of those that can be asked. */
   #members(): ReadonlySet<number> {
-    const applied = (node: SimNode): number => node.driver?.status().appliedIndex ?? 0;
+    const applied = (node: SimNode): number => node.driver?.position().appliedIndex ?? 0;
     const [newest] = this.up().sort((a, b) => applied(b) - applied(a));
     return new Set(newest?.driver?.catalog.members().map(({ raftId }) => raftId));
   }

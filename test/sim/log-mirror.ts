@@ -1,5 +1,5 @@
 import { parseOrderedIndex } from "../../src/consensus/database.ts";
-import { decodeMeta, type LogMeta, recordsIn } from "../../src/consensus/log-record.ts";
+import { decodeMeta, type LogMeta, recordCount, recordsIn } from "../../src/consensus/log-record.ts";
 import type { HardState } from "../../src/raft/types.ts";
 import type { Batch, Rows } from "./disk/volume.ts";
 
@@ -32,8 +32,13 @@ export class LogMirror {
     for (const operation of batch) {
       if (operation.key[0] !== ENTRY) continue;
       const first = parseOrderedIndex(operation.key.slice(1));
-      if (operation.type === "del") for (const index of this.#heldBy(first)) this.#unsure.add(index);
-      else for (const index of [...this.#from(first), ...indexesOf(first, operation.value)]) this.#unsure.add(index);
+      if (operation.type === "del") {
+        for (let index = first; this.#firsts.get(index) === first; index += 1) this.#unsure.add(index);
+        continue;
+      }
+      for (let index = first; index <= this.#end; index += 1) if (this.records.has(index)) this.#unsure.add(index);
+      const count = recordCount(operation.value);
+      for (let index = first; index < first + count; index += 1) this.#unsure.add(index);
     }
   }
 
@@ -124,10 +129,6 @@ export class LogMirror {
     this.hardState = meta.hardState;
     this.incarnation = meta.incarnation;
   }
-}
-
-function indexesOf(first: number, value: Uint8Array): number[] {
-  return Array.from(recordsIn(value), (_, at) => first + at);
 }
 
 export function termOf(record: Uint8Array): number {

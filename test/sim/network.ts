@@ -34,6 +34,15 @@ export interface Endpoint {
 /** Counts what a fault did, by its name. */
 export type Count = (fault: string) => void;
 
+/** One direction between two nodes. */
+type Link = number;
+
+const IDS_MAX = 2 ** 15;
+
+function linkOf(from: number, to: number): Link {
+  return from * IDS_MAX + to;
+}
+
 const REFUSED_MS = 1;
 const STREAM_SLOWNESS_MAX = 20;
 
@@ -52,13 +61,12 @@ export class SimNetwork {
   readonly #random: Random;
   readonly #count: Count;
   readonly #endpoints = new Map<number, Endpoint>();
-  /** `from>to` */
-  readonly #cut = new Set<string>();
-  readonly #arrivals = new Map<string, number>();
+  readonly #cut = new Set<Link>();
+  readonly #arrivals = new Map<Link, number>();
   readonly #streams = new Set<SnapshotStream>();
   /** Until when nothing of a link comes through. */
-  readonly #stalled = new Map<string, number>();
-  readonly #stuck = new Map<string, number>();
+  readonly #stalled = new Map<Link, number>();
+  readonly #stuck = new Map<Link, number>();
   /** Sees each message as it leaves. */
   observe: (from: number, message: PeerMessage) => void = () => undefined;
 
@@ -77,7 +85,7 @@ export class SimNetwork {
       weather: this.weather,
       count,
       reaches: (from, to) => this.reaches(from, to),
-      stalledUntil: (from, to) => this.#stalled.get(`${from}>${to}`) ?? 0,
+      stalledUntil: (from, to) => this.#stalled.get(linkOf(from, to)) ?? 0,
       delayMs: () => this.delayMs(),
       observe: (from, message) => this.observe(from, message),
     });
@@ -109,7 +117,7 @@ export class SimNetwork {
   }
 
   cut(from: number, to: number): void {
-    this.#cut.add(`${from}>${to}`);
+    this.#cut.add(linkOf(from, to));
   }
 
   /** Nothing goes wrong any more, and messages take up to so long. */
@@ -127,7 +135,7 @@ export class SimNetwork {
 
   /** What is sent from one to the other meanwhile comes all at once at the end, as from a connection that hung. The sender is told. */
   stall(from: number, to: number, durationMs: number): void {
-    this.#stalled.set(`${from}>${to}`, this.#world.now + durationMs);
+    this.#stalled.set(linkOf(from, to), this.#world.now + durationMs);
     this.#endpoints.get(from)?.handler?.unreachable(to);
   }
 
@@ -137,7 +145,7 @@ export class SimNetwork {
       this.stall(from, to, durationMs);
       return;
     }
-    this.#stuck.set(`${from}>${to}`, this.#world.now + durationMs);
+    this.#stuck.set(linkOf(from, to), this.#world.now + durationMs);
     this.#endpoints.get(from)?.handler?.unreachable(to);
   }
 
@@ -155,7 +163,7 @@ export class SimNetwork {
   }
 
   reaches(from: number, to: number): boolean {
-    return this.#cut.size === 0 || !this.#cut.has(`${from}>${to}`);
+    return this.#cut.size === 0 || !this.#cut.has(linkOf(from, to));
   }
 
   endpoint(id: number): Endpoint | undefined {
@@ -182,7 +190,7 @@ export class SimNetwork {
         this.#count("duplicate");
         this.#deliver(endpoint, to, [bytes], this.delayMs() + this.#random.float() * weather.duplicateMsMax);
       }
-      const stuck = this.#stuck.size > 0 && isBulk(message) ? (this.#stuck.get(`${from}>${to}`) ?? 0) - this.#world.now : 0;
+      const stuck = this.#stuck.size > 0 && isBulk(message) ? (this.#stuck.get(linkOf(from, to)) ?? 0) - this.#world.now : 0;
       if (stuck > 0) this.#deliver(endpoint, to, [bytes], stuck);
       else if (weather.reorders) this.#deliver(endpoint, to, [bytes], this.delayMs());
       else bodies.push(bytes);
@@ -193,7 +201,7 @@ export class SimNetwork {
 
   /** Not before what was sent on this link before it. */
   #inOrder(from: number, to: number): number {
-    const link = `${from}>${to}`;
+    const link = linkOf(from, to);
     const at = Math.max(this.#world.now + this.delayMs(), (this.#arrivals.get(link) ?? 0) + 0.001, this.#stalled.get(link) ?? 0);
     this.#arrivals.set(link, at);
     return at - this.#world.now;

@@ -56,12 +56,12 @@ export class Settling {
     const { voters, votersOutgoing, learners } = leader.configuration();
     if (votersOutgoing.length > 0) return `the configuration is still joint: [${voters}] and [${votersOutgoing}]`;
     const lastIndex = leader.lastIndex();
-    if (leader.status().appliedIndex !== lastIndex) return `the leader has applied ${leader.status().appliedIndex} of ${lastIndex}`;
+    if (leader.position().appliedIndex !== lastIndex) return `the leader has applied ${leader.position().appliedIndex} of ${lastIndex}`;
     const members = new Set(leader.catalog.members().map(({ raftId }) => raftId));
     for (const id of [...voters, ...learners]) {
       const node = this.#cluster.nodes.get(id);
       if (node?.driver === undefined) return `node ${id} is not up`;
-      const { appliedIndex } = node.driver.status();
+      const { appliedIndex } = node.driver.position();
       if (appliedIndex !== lastIndex) return `node ${id} has applied ${appliedIndex} of ${lastIndex}`;
       if (!sameBytes(node.driver.seal(), leader.seal()))
         this.#fail("state machine safety", `node ${id} ends with another state than the leader`);

@@ -1,6 +1,5 @@
 import type { Driver } from "../../src/consensus/driver.ts";
 import { ConsensusError } from "../../src/consensus/errors.ts";
-import type { PeerProgress } from "../../src/consensus/membership.ts";
 import { openConsensus, type StorageLimits } from "../../src/consensus/open-consensus.ts";
 import type { Timing } from "../../src/consensus/timing.ts";
 import type { Transport, TransportHandler } from "../../src/consensus/transport.ts";
@@ -68,19 +67,12 @@ class Process implements Owner {
   }
 }
 
-/** What a leader counts, looked at once in a step: it says the same to all, and to ask walks over all of them. */
-function leadingOf(driver: Driver, world: World): Witness["leading"] {
-  let lookedAt = -1;
-  let term = 0;
-  let progress: readonly PeerProgress[] = [];
+/** What a leader counts. */
+function leadingOf(driver: Driver): Witness["leading"] {
   return (peer) => {
     if (!driver.leads()) return undefined;
-    if (lookedAt !== world.steps) {
-      lookedAt = world.steps;
-      term = driver.status().term;
-      progress = driver.progress();
-    }
-    const known = progress.find(({ raftId }) => raftId === peer);
+    const { term, progress } = driver.position();
+    const known = progress.get(peer);
     return known === undefined ? undefined : { term, match: known.match };
   };
 }
@@ -236,12 +228,12 @@ export class SimNode {
     this.driver = driver;
     const witness = invariants.witness(this.id);
     witness.running = () => driver.configuration();
-    witness.committed = () => driver.status().commitIndex;
+    witness.committed = () => driver.position().commitIndex;
     witness.campaigning = () => {
-      const { role, commitIndex } = driver.status();
+      const { role, commitIndex } = driver.position();
       return role === "candidate" || role === "preCandidate" ? commitIndex : undefined;
     };
-    witness.leading = leadingOf(driver, world);
+    witness.leading = leadingOf(driver);
     if (this.disk.catalog.gapped) {
       const message = `node ${this.id} opened a catalog from the middle of which batches are missing`;
       world.fail(new ViolationError("corruption is detected", message));
@@ -255,7 +247,7 @@ export class SimNode {
     let led = 0;
     driver.onConfiguration(() => {
       if (!process.alive || !driver.leads()) return;
-      const { term, commitIndex } = driver.status();
+      const { term, commitIndex } = driver.position();
       const begins = term > led;
       if (begins) invariants.witness(this.id).committedBefore = commitIndex;
       led = term;
@@ -274,9 +266,9 @@ export class SimNode {
         for (const each of messages) if (each.kind === "raft") invariants.heard(this.id, each.message);
         // To ask costs more than to judge: what is no message of Raft commits nothing, and a leader commits by itself.
         if (this.driver?.leads() !== false || !messages.some(({ kind }) => kind === "raft")) return handler.receive(from, boot, messages);
-        const before = this.driver.status();
+        const before = this.driver.position();
         const refusal = handler.receive(from, boot, messages);
-        const after = this.driver?.status();
+        const after = this.driver?.position();
         if (after === undefined || after.role === "leader") return refusal;
         const bound = commitBound(messages);
         if (after.commitIndex > Math.max(before.commitIndex, bound)) {
