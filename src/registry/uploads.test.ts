@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from "vitest";
 import { ANYONE, body, NEVER, TestCluster } from "../../test/registry/cluster.ts";
+import { ManualClock } from "../consensus/manual-clock.ts";
 import { digestOf } from "../core/digest.ts";
 import { OciError } from "../core/errors.ts";
 import type { RepositoryName } from "../core/reference.ts";
@@ -197,4 +198,43 @@ test("G3: a node that is cut off does not wait for the owner of an upload: 503, 
   hub.cut(a.peerId);
   b.consensus.cutOff = true;
   await expect(b.registry.uploadProgress(ANYONE, REPOSITORY, id, NEVER)).rejects.toMatchObject({ code: "UNAVAILABLE" });
+});
+
+test("G3: a node that is cut off gives an owner up that takes nothing and says nothing, and not one that takes the body", async () => {
+  const clock = new ManualClock();
+  const { nodes } = await start({ nodes: 2, clock, limits: { ownerWaitMs: 60_000 } });
+  const [a, b] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
+  const { id } = await a.registry.startUpload(ANYONE, REPOSITORY, "sha256", NEVER);
+  const calls: AsyncIterator<Uint8Array>[] = [];
+  b.exchange.call = async (_owner, _request, source, signal) => {
+    calls.push(source![Symbol.asyncIterator]());
+    return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+  };
+  const endless = async function* (): AsyncGenerator<Uint8Array> {
+    for (;;) yield Buffer.from("abc");
+  };
+  let ended = 0;
+  const append = (): Promise<unknown> =>
+    b.registry.appendUpload(ANYONE, { repository: REPOSITORY, id, body: endless() }, NEVER).catch((error: unknown) => {
+      ended += 1;
+      return error;
+    });
+  const pass = async (ms: number): Promise<void> => {
+    clock.advance(ms);
+    await new Promise(setImmediate);
+  };
+  const [silent, taking] = [append(), append()];
+  await pass(3_000);
+  expect(ended, "with a majority it may be restarting").toBe(0);
+  await calls[1]!.next();
+  b.consensus.cutOff = true;
+  await pass(500);
+  expect(await silent).toMatchObject({ code: "UNAVAILABLE", detail: { freshness: "cutOff" } });
+  for (let at = 0; at < 10; at += 1) {
+    await calls[1]!.next();
+    await pass(500);
+  }
+  expect(ended).toBe(1);
+  await pass(1_500);
+  expect(await taking).toMatchObject({ code: "UNAVAILABLE", detail: { freshness: "cutOff" } });
 });

@@ -1,4 +1,4 @@
-import { pause } from "../core/clock.ts";
+import { type Clock, pause } from "../core/clock.ts";
 import { type Digest, parseDigest } from "../core/digest.ts";
 import { OciError } from "../core/errors.ts";
 import type { PeerId } from "../core/peer.ts";
@@ -11,6 +11,8 @@ import { formatUploadId, parseUploadId, unknownUpload } from "./upload-id.ts";
 import { UploadOwner } from "./upload-owner.ts";
 
 const RETRY_MS = 250;
+/** An owner that neither takes nor says anything for so long is not waited for where this node is cut off: its packets may be lost, and nothing says so (G3: 503 within 2 s). */
+const CUT_OFF_WAIT_MS = 1_000;
 
 /** Any node takes any request of an upload (G4): the owner's name is in the session's id, and what is not for this node is passed to it. */
 export class UploadDesk {
@@ -78,19 +80,36 @@ export class UploadDesk {
     body: AsyncIterable<Uint8Array> | undefined,
     signal: AbortSignal,
   ): Promise<UploadAnswer> {
-    const { clock, consensus, exchange, limits } = this.#context;
+    const { clock, consensus, limits } = this.#context;
     const untilMs = clock.monotonicMs() + limits.ownerWaitMs;
-    const watched = body === undefined ? undefined : new WatchedBody(body);
+    const watched = body === undefined ? undefined : new WatchedBody(body, clock);
     for (;;) {
       if (!this.#isMember(owner)) await this.#assertFresh(owner, id, signal);
-      const answer = await exchange.call(owner, request, watched, signal).catch((error: unknown) => {
+      const answer = await this.#call(owner, request, watched, signal).catch((error: unknown) => {
         if (!isUnavailable(error) || watched?.begun === true) throw error;
         return undefined;
       });
       if (answer !== undefined) return unwrap(answer);
-      if (consensus.status().cutOff) throw cutOffError("this node is cut off from the cluster and does not reach the owner of the upload");
+      if (consensus.status().cutOff) throw ownerLost();
       if (clock.monotonicMs() + RETRY_MS > untilMs) throw unknownUpload(id);
       await pause(clock, RETRY_MS, signal);
+    }
+  }
+
+  async #call(owner: PeerId, request: UploadCall, body: WatchedBody | undefined, signal: AbortSignal): Promise<UploadAnswer> {
+    const { clock, consensus, exchange } = this.#context;
+    const begunMs = clock.monotonicMs();
+    const lost = new AbortController();
+    const stopWatch = clock.every(RETRY_MS, () => {
+      const quietMs = clock.monotonicMs() - Math.max(begunMs, body?.takenMs ?? 0);
+      if (consensus.status().cutOff && quietMs >= CUT_OFF_WAIT_MS) lost.abort(ownerLost());
+    });
+    try {
+      return await exchange.call(owner, request, body, AbortSignal.any([signal, lost.signal]));
+    } catch (error) {
+      throw lost.signal.aborted ? lost.signal.reason : error;
+    } finally {
+      stopWatch();
     }
   }
 
@@ -143,13 +162,20 @@ export class UploadDesk {
   }
 }
 
-/** Knows whether anything was taken from it: then it cannot be sent again. */
+function ownerLost(): OciError {
+  return cutOffError("this node is cut off from the cluster and does not reach the owner of the upload");
+}
+
+/** Knows whether anything was taken from it, for then it cannot be sent again, and when. */
 class WatchedBody implements AsyncIterable<Uint8Array> {
   begun = false;
+  takenMs = 0;
   readonly #body: AsyncIterable<Uint8Array>;
+  readonly #clock: Clock;
 
-  constructor(body: AsyncIterable<Uint8Array>) {
+  constructor(body: AsyncIterable<Uint8Array>, clock: Clock) {
     this.#body = body;
+    this.#clock = clock;
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
@@ -157,6 +183,7 @@ class WatchedBody implements AsyncIterable<Uint8Array> {
     return {
       next: () => {
         this.begun = true;
+        this.takenMs = this.#clock.monotonicMs();
         return chunks.next();
       },
       // a connection that failed before it took a byte must not end the body

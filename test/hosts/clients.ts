@@ -11,7 +11,7 @@ import { TagPool } from "./tag-pool.ts";
 const TRIES = 5;
 const RETRY_MS = 200;
 /** What a person or a pipeline does between two commands. */
-const THINK_MS = 250;
+const THINK_MS = 300;
 const REPOSITORIES = ["team/app", "team/base", "lab/tool"] as const;
 /** Images without a tag, which are deleted by digest. */
 const DOOMED = "lab/scratch";
@@ -69,10 +69,10 @@ class Client {
 
   async run(): Promise<void> {
     const actions: readonly [weight: number, act: () => Promise<void>][] = [
-      [30, () => this.#push()],
+      [20, () => this.#push()],
       [20, () => this.#retag()],
-      [25, () => this.#readTag()],
-      [15, () => this.#pull()],
+      [30, () => this.#readTag()],
+      [20, () => this.#pull()],
       [6, () => this.#deleteTag()],
       [4, () => this.#dieByDigest()],
     ];
@@ -137,7 +137,7 @@ class Client {
     const begun = await write(record, "upload", this.#host(), "POST", `/v2/${repository}/blobs/uploads/`);
     if (begun?.status !== 202) return false;
     const headers = { "content-type": "application/octet-stream", "content-range": `0-${bytes.byteLength - 1}` };
-    const sent = await ask(this.#host(), "PATCH", locationOf(begun), { headers, body: bytes });
+    const sent = await write(record, "upload", this.#host(), "PATCH", locationOf(begun), { headers, body: bytes });
     if (sent?.status !== 202) return false;
     const location = locationOf(sent);
     const path = `${location}${location.includes("?") ? "&" : "?"}digest=${digest}`;

@@ -230,22 +230,13 @@ const wiped: FaultKind = {
   },
 };
 
-async function drainAway(cluster: HostCluster, victim: Host): Promise<void> {
-  await cluster.ask(`the drain of ${victim.name}`, "/_roadstead/v1/nodes/drain", { node: victim.name });
-  const isEmpty = async (): Promise<boolean> => (await cluster.status()).nodes.find(({ name }) => name === victim.name)?.copies === 0;
-  await cluster.until(`the drain of ${victim.name} ends`, isEmpty, REPAIR_MS);
-  await cluster.removeMember(victim);
-  await victim.stop();
-  await victim.wipe();
-}
-
 /** One is drained, removed and comes back with an empty folder. */
 const drained: FaultKind = {
   kind: "drain, remove, join again",
   realm: "membership",
   async begin(ground) {
     const victim = oneOf(ground);
-    await drainAway(ground.cluster, victim);
+    await ground.cluster.drainAway(victim, REPAIR_MS);
     return { what: victim.name, met: [victim], end: () => ground.cluster.join(victim) };
   },
 };
@@ -257,7 +248,7 @@ const grown: FaultKind = {
   async begin({ cluster }) {
     const guest = cluster.hosts.find((host) => !cluster.members.includes(host)) ?? (await cluster.addHost());
     await cluster.join(guest);
-    return { what: guest.name, met: [guest], end: () => drainAway(cluster, guest) };
+    return { what: guest.name, met: [guest], end: () => cluster.drainAway(guest, REPAIR_MS) };
   },
 };
 

@@ -32,6 +32,7 @@ export class HostCluster {
   readonly #hosts: Host[] = [];
   /** Numbers of the hosts that are members, or are about to be. */
   readonly #members = new Set<number>();
+  readonly #leaving = new Set<Host>();
 
   private constructor(network: HostNetwork, folder: string, env: NodeJS.ProcessEnv) {
     this.network = network;
@@ -63,6 +64,11 @@ export class HostCluster {
     return this.#hosts.filter(({ number }) => this.#members.has(number));
   }
 
+  /** Those that DNS names for the clients: an operator takes one that drains out first. */
+  get served(): readonly Host[] {
+    return this.members.filter((host) => !this.#leaving.has(host));
+  }
+
   get hosts(): readonly Host[] {
     return this.#hosts;
   }
@@ -83,6 +89,19 @@ export class HostCluster {
     const { join: addresses, token } = (await this.ask("a join token", TOKENS_PATH, { uses: 1, ttl: "1h" })) as JoinToken;
     await host.start(["--join", addresses[0]!, "--token", token]);
     this.#members.add(host.number);
+  }
+
+  /** Moves the copies of a member to the others, takes it out, and leaves its disk empty. */
+  async drainAway(host: Host, patienceMs: number): Promise<void> {
+    this.#leaving.add(host);
+    await this.ask(`the drain of ${host.name}`, "/_roadstead/v1/nodes/drain", { node: host.name });
+    const isEmpty = async (): Promise<boolean> => (await this.status()).nodes.find(({ name }) => name === host.name)?.copies === 0;
+    await this.until(`the drain of ${host.name} ends`, isEmpty, patienceMs);
+    host.mayEnd();
+    await this.removeMember(host);
+    await host.stop();
+    await host.wipe();
+    this.#leaving.delete(host);
   }
 
   /** Takes a member out. Whoever asks sees to its process. */

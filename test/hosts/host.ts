@@ -93,6 +93,11 @@ export class Host {
     await this.#process.kill("SIGKILL");
   }
 
+  /** Its process may end by itself from now on: a node that is removed does. */
+  mayEnd(): void {
+    this.#wanted = "gone";
+  }
+
   /** As an init system stops it. */
   async stop(): Promise<void> {
     this.#wanted = "gone";

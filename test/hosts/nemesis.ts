@@ -15,6 +15,8 @@ export interface NemesisOptions {
 
 const HOLD_MS = { least: 4_000, most: 10_000 };
 const REST_MS = { least: 1_000, most: 4_000 };
+/** Copies take so long to move: what moves them is not begun at the end. */
+const MEMBERSHIP_MS = 75_000;
 /** So many rounds have a second fault at once. */
 const TWO_SHARE = 0.35;
 
@@ -24,7 +26,9 @@ export async function runNemesis(options: NemesisOptions): Promise<void> {
   let deck: FaultKind[] = [];
   while (performance.now() < untilMs) {
     if (deck.length === 0) deck = shuffled(FAULT_KINDS, random);
-    const first = deck.shift()!;
+    const leftMs = untilMs - performance.now();
+    const first = deck.find(({ realm }) => realm !== "membership" || leftMs >= MEMBERSHIP_MS) ?? deck[0]!;
+    deck.splice(deck.indexOf(first), 1);
     const second =
       random.float() < TWO_SHARE && isSociable(first) ? deck.find((other) => isSociable(other) && other.realm !== first.realm) : undefined;
     if (second !== undefined) deck.splice(deck.indexOf(second), 1);

@@ -58,7 +58,7 @@ async function runScenarios(cluster: HostCluster, record: RunRecord, seed: numbe
 
 async function storm(cluster: HostCluster, record: RunRecord, seed: number): Promise<void> {
   const beganMs = performance.now();
-  const clients = new Clients({ record, hosts: () => cluster.members, seed, count: Number(values.clients) });
+  const clients = new Clients({ record, hosts: () => cluster.served, seed, count: Number(values.clients) });
   const untilMs = beganMs + Number(values.minutes) * 60_000;
   try {
     await runNemesis({ cluster, record, random: seededRandom(seed), untilMs });

@@ -86,10 +86,29 @@ export class Stage {
     }
   }
 
+  /** @returns the path of its session */
+  async beginUpload(host: Host): Promise<string> {
+    const answer = await ask(host, "POST", "/v2/stage/app/blobs/uploads/");
+    const location = answer?.headers.get("location");
+    if (answer?.status !== 202 || location === null || location === undefined)
+      throw new Error(`${host.name} began no upload: ${answer?.status}`);
+    return location;
+  }
+
   /** @returns ms until it was refused with 503 and `Retry-After`, as G3 wants it */
-  async refused(host: Host, tag: string, image: TestImage): Promise<number> {
+  refused(host: Host, tag: string, image: TestImage): Promise<number> {
+    return this.#refused(host, () => this.put(host, tag, image));
+  }
+
+  /** As `refused`, for bytes of an upload. */
+  refusedUpload(host: Host, session: string): Promise<number> {
+    const headers = { "content-type": "application/octet-stream", "content-range": "0-2" };
+    return this.#refused(host, () => ask(host, "PATCH", session, { headers, body: Buffer.from("abc") }));
+  }
+
+  async #refused(host: Host, attempt: () => Promise<Answer | undefined>): Promise<number> {
     const begunMs = performance.now();
-    const answer = await this.put(host, tag, image);
+    const answer = await attempt();
     const tookMs = performance.now() - begunMs;
     deepEqual(
       { status: answer?.status, retry: answer?.headers.has("retry-after") },
@@ -142,6 +161,7 @@ const minority: Scenario = {
     await stage.push(leader, "minority", old);
     await stage.push(second!, "minority-next", fresh);
     for (const host of stage.hosts) await stage.pulls(host, "minority", old, false); // each has, or has cached, every byte now
+    const upload = await stage.beginUpload(others[0]!); // its owner will be on the other side
     let worstMs = 0;
     let writtenMs = 0;
     const healedMs = await stage.cut(between(numbersOf([leader, second!]), numbersOf(others)), async () => {
@@ -149,7 +169,7 @@ const minority: Scenario = {
       for (const host of [leader, second!]) {
         await stage.knowsItIsCutOff(host);
         await stage.pulls(host, "minority", old, true);
-        worstMs = Math.max(worstMs, await stage.refused(host, "minority", old));
+        worstMs = Math.max(worstMs, await stage.refused(host, "minority", old), await stage.refusedUpload(host, upload));
       }
     });
     for (const host of stage.hosts) await stage.pulls(host, "minority", fresh, false);
