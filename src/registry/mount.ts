@@ -22,7 +22,9 @@ export async function mountBlob(
   const source = catalog.link(target, digest) === undefined ? (from ?? (await catalog.repositoriesLinking(digest, "", 1))[0]) : target;
   const record = source === undefined || catalog.link(source, digest) === undefined ? undefined : catalog.blob(digest);
   if (source === undefined || record?.state !== "live") return undefined;
-  if (catalog.holders(record).length < catalog.need()) {
+  const copies = catalog.holders(record).length;
+  if (copies === 0) return undefined; // lost: it has to be brought again
+  if (copies < catalog.need()) {
     await within(clock, limits.deadlineMs, signal, (limited) => spreader.spreadNow(digest, limited));
   }
   const outcome = await consensus.propose({ type: "blob.mount", source, target, digest }, { signal, principal: caller.principal });

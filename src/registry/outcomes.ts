@@ -36,6 +36,15 @@ export function unknownError(code: Unknown, detail: OciError["detail"]): OciErro
   return new OciError(code, UNKNOWN[code], detail);
 }
 
+/** There is a record, and no member that holds a copy any more. */
+export function lostError(detail: OciError["detail"]): OciError {
+  return new OciError(
+    "BLOB_UNKNOWN",
+    "every copy of the blob is lost, with the nodes that held it; push it again, and all that name it have it",
+    detail,
+  );
+}
+
 /** As `apply` would refuse it. */
 export function missingError(detail: OciError["detail"]): OciError {
   const [code, message] = ERRORS.missing;

@@ -204,3 +204,18 @@ test("Leases: a HEAD renews what is unreferenced and has less than half its leas
   expect((await registry.blob(ANYONE, REPOSITORY, loose, NEVER)).freshness).toBe("cutOff");
   expect((await registry.headBlob(ANYONE, REPOSITORY, layer, NEVER)).freshness).toBe("cutOff");
 });
+
+test("a blob whose every copy is lost is told as lost and not there, so that it is pushed again, and that heals it", async () => {
+  const { nodes, shared } = await start({ nodes: 3, copies: 1, acks: 1 });
+  const [a, b] = nodes as [TestNode, TestNode];
+  const bytes = Buffer.from("on one disk alone");
+  const digest = await pushBlob(a, REPOSITORY, bytes);
+  const lost = shared.catalog.blob(digest)!.copies[0]!;
+  await shared.propose({ type: "member.remove", raftId: lost, lost: true });
+  const other = [a, b].find(({ raftId }) => raftId !== lost)!;
+  for (const asked of [other.registry.headBlob(ANYONE, REPOSITORY, digest, NEVER), other.registry.blob(ANYONE, REPOSITORY, digest, NEVER)])
+    await expect(asked).rejects.toMatchObject({ code: "BLOB_UNKNOWN", message: expect.stringContaining("every copy of the blob is lost") });
+  expect(await other.registry.mountBlob(ANYONE, "team/other" as RepositoryName, digest, REPOSITORY, NEVER)).toBeUndefined();
+  await pushBlob(other, REPOSITORY, bytes);
+  expect((await read(other, digest)).equals(bytes)).toBe(true);
+});

@@ -7,7 +7,7 @@ import type { Reference, RepositoryName } from "../core/reference.ts";
 import type { BlobRecord, Link, ManifestRecord } from "../metadata/records.ts";
 import type { Context } from "./context.ts";
 import { absence, cutOffError } from "./freshness.ts";
-import { assertAccepted, unknownError } from "./outcomes.ts";
+import { assertAccepted, lostError, unknownError } from "./outcomes.ts";
 import type { BlobBody, ManifestBody, Read } from "./registry.ts";
 
 /** Reads of manifests and blobs (design.md, "The life of a pull"). */
@@ -61,8 +61,11 @@ export class Pull {
     const { catalog } = this.#context.consensus;
     const link = catalog.link(repository, digest);
     const record = link === undefined ? undefined : catalog.blob(digest);
-    if (link !== undefined && record?.state === "live") return { link, record };
-    throw absence(freshness, () => unknownError("BLOB_UNKNOWN", { repository, digest }));
+    if (link === undefined || record?.state !== "live")
+      throw absence(freshness, () => unknownError("BLOB_UNKNOWN", { repository, digest }));
+    // To whoever pushes, "exists" would be the end of it: told that it is not there, they bring it again.
+    if (catalog.holders(record).length === 0) throw absence(freshness, () => lostError({ repository, digest }));
+    return { link, record };
   }
 
   /** Less than half of a lease is left: a pusher that is told "exists" now might still come too late with its manifest. */

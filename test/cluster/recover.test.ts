@@ -70,3 +70,47 @@ test("G1: two of three are lost with their disks; recover on the third brings ba
   await old.start(["--join", token.join[0]!, "--token", token.token]);
   await pullImage(old.url, "team/app", "v1", image);
 });
+
+test.runIf(process.env.ROADSTEAD_SLOW === "1")(
+  "G1: three of five are lost; of the two that are left the longer log is gone on from, and the other one follows and serves all the while",
+  async () => {
+    const running = await startCluster({ nodes: 5 });
+    cluster = running;
+    const leader = (await running.leader()) as ClusterNode;
+    const [behind, ...lost] = running.nodes.filter((node) => node !== leader) as [ClusterNode, ...ClusterNode[]];
+    const names = lost.map(({ name }) => name);
+    const images = [1, 2, 3].map((seed) => makeImage(seed, 2, 60_000));
+    await pushImage(() => behind.url, "team/app", "v1", images[0]!);
+    await behind.kill("SIGKILL");
+    await pushImage(() => leader.url, "team/app", "v2", images[1]!);
+    const before = await running.status(leader);
+    for (const node of lost) await node.kill("SIGKILL");
+    await behind.start();
+    await Promise.all([cutOff(leader), cutOff(behind)]);
+
+    // asked at the one that is behind
+    const run = (...args: readonly string[]) => endOf([...args, "--data", behind.data]);
+    expect((await run("recover", "--dry-run")).stdout).toMatch(new RegExp(`^${leader.name} .* the cluster goes on from here`, "m"));
+    const recovered = await run("recover", "--yes-i-have-lost", names.join(","));
+    expect(recovered).toMatchObject({ code: 0, stdout: expect.stringContaining(`${leader.name} leads`) });
+    expect(recovered.stdout).toContain("empty its data folder and join it anew");
+    const status = await running.status(behind);
+    expect(status.clusterId).not.toBe(before.clusterId);
+    expect(new Set(status.nodes.map(({ name }) => name))).toEqual(new Set([leader.name, behind.name]));
+    await pullImage(behind.url, "team/app", "v1", images[0]!);
+    await pushImage(() => behind.url, "team/app", "v3", images[2]!);
+    await pullImage(leader.url, "team/app", "v3", images[2]!);
+
+    // a layer of which all copies lay on the lost is told as lost, and healed by a push
+    const gone = JSON.parse((await run("lost", "--json")).stdout) as { digest: string; repositories: string[] }[];
+    for (const { repositories } of gone) expect(repositories).toEqual(["team/app"]);
+    await pushImage(() => behind.url, "team/app", "v2", images[1]!);
+    expect((await run("lost")).stdout).toContain("No blob is lost");
+    for (const node of [leader, behind]) await pullImage(node.url, "team/app", "v2", images[1]!);
+
+    // the lost come back together, with the old quorum: they are told all the same
+    await Promise.all(lost.map((node) => node.start()));
+    await Promise.all(lost.map((node) => node.logged(begins("this node's cluster lost its quorum and was recovered without it"))));
+  },
+  240_000,
+);
