@@ -34,6 +34,9 @@ export function serveCommand(terminal: Terminal): Command {
     .option("--bootstrap", "make a new cluster of this node; a data folder that is in one already goes on with it")
     .option("--join <address>", "join the cluster of the node that listens there; with an identity in place it is ignored")
     .option("--token <token>", "join token of `roadstead token create` [ROADSTEAD_TOKEN]")
+    .option("--replace <node>", "with --join, for a node whose disk is lost: the member whose place this one takes [ROADSTEAD_REPLACE]")
+    .option("--replace-lost", "with --replace: give up blobs that lie on the old one alone")
+    .option("--old-identity <file>", "with --replace: the old identity.key, where it was kept; else the old one has to be down")
     .option("--config <file>", "YAML file with settings, such as config/roadstead.yaml [ROADSTEAD_CONFIG]");
   for (const key of KEYS) command.addOption(option(key));
   return command.action(async (options: Readonly<Record<string, string | boolean | undefined>>) => {
@@ -49,14 +52,27 @@ export function serveCommand(terminal: Terminal): Command {
     if (options.bootstrap === true && options.join !== undefined) {
       throw new Failure("--bootstrap makes a new cluster and --join enters one that is there; give one of them");
     }
+    const replace = replaceOf(options, environment);
     const { runNode } = await import("../node/run.ts");
     const failure = await runNode(config, {
       bootstrap: options.bootstrap === true,
       join: textOf(options.join) ?? given(environment.ROADSTEAD_JOIN),
       token: textOf(options.token) ?? given(environment.ROADSTEAD_TOKEN),
+      replace,
     });
     if (failure !== undefined) throw new Failure(failure);
   });
+}
+
+function replaceOf(
+  options: Readonly<Record<string, string | boolean | undefined>>,
+  environment: Terminal["environment"],
+): { node: string; lost: boolean; oldIdentity: string | undefined } | undefined {
+  const node = textOf(options.replace) ?? given(environment.ROADSTEAD_REPLACE);
+  const [lost, oldIdentity] = [options.replaceLost === true, textOf(options.oldIdentity)];
+  if (node !== undefined) return { node, lost, oldIdentity };
+  if (lost || oldIdentity !== undefined) throw new Failure("--replace-lost and --old-identity say more of --replace NODE: give that too");
+  return undefined;
 }
 
 function textOf(value: string | boolean | undefined): string | undefined {

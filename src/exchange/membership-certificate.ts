@@ -60,3 +60,8 @@ export function verifySupersession(publicKey: Uint8Array, supersession: Superses
 function supersessionStatement({ clusterId, successor, lastTerm, lastIndex }: Supersession): Uint8Array {
   return encode(["roadstead supersession 1", clusterId, successor, lastTerm, lastIndex]);
 }
+
+/** What the old identity of a node whose disk was wiped signs for the new one: the two are one machine. */
+export function replacementStatement(old: PeerId, newcomer: PeerId): Uint8Array {
+  return encode(["roadstead replacement 1", old, newcomer]);
+}

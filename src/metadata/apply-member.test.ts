@@ -146,3 +146,39 @@ test("before there is a cluster nothing is a member and every read is empty", ()
   const catalog = createCatalog(new MemoryStore());
   expect([catalog.cluster(), catalog.members(), catalog.need(), catalog.time(), catalog.head()]).toEqual([undefined, [], 0, 0, undefined]);
 });
+
+const replace = (old: number, node: number, more: object = {}) =>
+  ({ type: "member.replace", old, member: factsOf(node), token: { id: "t", hash: SECRET_HASH }, proven: false, ...more }) as const;
+
+test("member.replace strikes the old one's copies and seats the new one in one entry, under the old one's name; retried it is answered again", () => {
+  const scenario = new Scenario();
+  const [first = 0, second = 0, third = 0] = scenario.found(3);
+  scenario.commit(A, BLOB, [second, third]);
+  const catalog = createCatalog(scenario.store);
+  const usesBefore = catalog.joinToken("t")!.usesLeft;
+  const { name } = catalog.member(second)!;
+  expect(scenario.run(replace(second, 7)).refused).toBe("memberUp");
+  expect(scenario.run(replace(77, 7)).refused).toBe("unknown");
+  scenario.run({ type: "member.state", raftId: second, down: true });
+  const wish = { ...replace(second, 7), member: { ...factsOf(7), name } };
+  const { value } = scenario.run(wish);
+  expect(scenario.run(wish)).toMatchObject({ value });
+  const after = createCatalog(scenario.store);
+  expect(after.members().map(({ raftId }) => raftId)).toEqual([first, third, value]);
+  expect(after.member(value ?? 0)).toMatchObject({ name, down: false, peerId: factsOf(7).peerId });
+  expect(after.holders(after.blob(BLOB)!).map(({ raftId }) => raftId)).toEqual([third]);
+  expect([after.wasRemoved(factsOf(1).peerId), after.joinToken("t")!.usesLeft]).toEqual([true, usesBefore - 1]);
+  expect(scenario.run(add(1)).refused).toBe("state"); // never under the old identity
+});
+
+test("member.replace of one that is up takes proof, of one that holds the only copy of something takes lost, and a bad token refuses both", () => {
+  const scenario = new Scenario();
+  const [, second = 0, third = 0] = scenario.found(3);
+  scenario.run({ type: "member.state", raftId: second, down: true });
+  scenario.commit(A, BLOB, [second, third]);
+  scenario.run({ type: "copy.drop", digest: BLOB, copy: third, bad: true });
+  expect(scenario.run(replace(second, 7)).refused).toBe("count");
+  expect(scenario.run(replace(second, 7, { lost: true, token: { id: "t", hash: new Uint8Array(32) } })).refused).toBe("tokenWrong");
+  expect(scenario.run(replace(second, 7, { lost: true })).refused).toBeUndefined();
+  expect(scenario.run(replace(third, 8, { proven: true })).refused).toBeUndefined();
+});

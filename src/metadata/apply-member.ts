@@ -1,6 +1,6 @@
 import type { RaftId } from "../core/peer.ts";
 import { readToken, tokenRefusal, useToken } from "./apply-token.ts";
-import type { ClusterCommand, MemberCommand, MemberFacts } from "./commands.ts";
+import type { ClusterCommand, MemberCommand, MemberFacts, Refusal } from "./commands.ts";
 import { ACCEPTED, type Decision, refuse } from "./decision.ts";
 import type { Draft } from "./draft.ts";
 import { bootKey, CLUSTER_KEY, memberKey, peerKey, ROSTER_KEY, usageKey } from "./keys.ts";
@@ -37,7 +37,29 @@ export function raiseVersion(draft: Draft, command: Of<"cluster.raise">): Decisi
 
 /** Keyed by peer id: a newcomer that crashed before it heard the answer hears it again, without another use of the token. */
 export function addMember(draft: Draft, context: ApplyContext, command: Of<"member.add">): Decision {
-  const { member, token } = command;
+  return takeIn(draft, context, command, () => undefined);
+}
+
+/** The old member goes and the new one comes in one entry, so that nobody else takes the name between. */
+export function replaceMember(draft: Draft, context: ApplyContext, command: Of<"member.replace">): Decision {
+  const { old: id, proven, lost } = command;
+  return takeIn(draft, context, command, () => {
+    const old = draft.read(MEMBER, memberKey(id));
+    if (old === undefined) return "unknown";
+    if (!old.down && !proven) return "memberUp";
+    if (holdsSole(draft, id) && lost !== true) return "count";
+    strike(draft, id);
+    return undefined;
+  });
+}
+
+/** @param makeRoom once the token is known to be good; answers why there is none */
+function takeIn(
+  draft: Draft,
+  context: ApplyContext,
+  { member, token }: Pick<Of<"member.add">, "member" | "token">,
+  makeRoom: () => Refusal | undefined,
+): Decision {
   const known = draft.read(PEER, peerKey(member.peerId));
   if (known !== undefined) return draft.get(memberKey(known.raftId)) === undefined ? refuse("state") : { value: known.raftId };
   // first, so that one without the secret learns nothing of the cluster
@@ -45,7 +67,7 @@ export function addMember(draft: Draft, context: ApplyContext, command: Of<"memb
   if (refused !== undefined) return refuse(refused);
   const cluster = draft.read(CLUSTER, CLUSTER_KEY);
   if (cluster === undefined || member.versionMax < cluster.version) return refuse("version");
-  const taken = takenBy(draft, member);
+  const taken = makeRoom() ?? takenBy(draft, member);
   if (taken !== undefined) return refuse(taken);
   useToken(draft, token.id);
   seat(draft, context.index, member);
@@ -105,10 +127,14 @@ export function removeMember(draft: Draft, command: Of<"member.remove">): Decisi
   if (draft.get(memberKey(raftId)) === undefined) return refuse("unknown");
   const roster = readRoster(draft);
   if (roster.seats.length === 1) return refuse("state");
-  const sole = draft.read(USAGE, usageKey(raftId))?.sole ?? 0;
-  if (sole > 0 && command.lost !== true) return refuse("count");
+  if (holdsSole(draft, raftId) && command.lost !== true) return refuse("count");
   strike(draft, raftId);
   return ACCEPTED;
+}
+
+/** Whether a record has no other copy. */
+function holdsSole(draft: Draft, raftId: RaftId): boolean {
+  return (draft.read(USAGE, usageKey(raftId))?.sole ?? 0) > 0;
 }
 
 /** Takes the member out, and with that its copies. */

@@ -2,7 +2,7 @@ import { noteAudit } from "./apply-audit.ts";
 import { addCopy, adoptBlob, commitBlob, dropCopy, evictBlob, linkRemoteBlob, mountBlob, renewLinks, unlinkBlob } from "./apply-blob.ts";
 import { acknowledgeDeletion, condemnBlob, expireLink, reclaimBlob } from "./apply-collect.ts";
 import { deleteManifest, deleteTag, purgeManifest, putManifest, renewLease, undeleteManifest } from "./apply-manifest.ts";
-import { addMember, initCluster, raiseVersion, removeMember, setMemberState, updateMember } from "./apply-member.ts";
+import { addMember, initCluster, raiseVersion, removeMember, replaceMember, setMemberState, updateMember } from "./apply-member.ts";
 import { recoverCluster } from "./apply-recover.ts";
 import { openSession } from "./apply-session.ts";
 import { createToken, revokeToken } from "./apply-token.ts";
@@ -45,6 +45,8 @@ export function decide(draft: Draft, context: ApplyContext, command: Command): D
       return noteAudit(draft, command);
     case "member.add":
       return addMember(draft, context, command);
+    case "member.replace":
+      return replaceMember(draft, context, command);
     case "member.update":
       return updateMember(draft, command);
     case "member.state":

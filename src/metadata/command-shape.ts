@@ -108,6 +108,13 @@ const SHAPES: { readonly [T in Command["type"]]: Shape } = {
     ),
   },
   "member.add": { member, token: fields({ id: tokenId, hash: bytes(64) }) },
+  "member.replace": {
+    old: positive,
+    member,
+    token: fields({ id: tokenId, hash: bytes(64) }),
+    proven: flag,
+    lost: optional(flag),
+  },
   "member.update": { raftId: positive, member },
   "member.state": { raftId: positive, down: optional(flag), draining: optional(flag), keepCount: optional(flag) },
   "member.remove": { raftId: positive, lost: optional(flag) },

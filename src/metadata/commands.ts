@@ -61,6 +61,18 @@ export type ClusterCommand =
 export type MemberCommand =
   /** Use of the token and the membership are one entry, keyed by peer id: a retry is answered again. The outcome's `value` is the raft id. */
   | { readonly type: "member.add"; readonly member: MemberFacts; readonly token: { readonly id: string; readonly hash: Uint8Array } }
+  /**
+   * A node whose disk was wiped comes back as another member; what lay on the old one is struck in the same entry. Retried and answered as `member.add` is. Refused
+   * `memberUp` where the old one is not down, unless `proven` says that the newcomer has shown its key; `count` as for `member.remove`.
+   */
+  | {
+      readonly type: "member.replace";
+      readonly old: RaftId;
+      readonly member: MemberFacts;
+      readonly token: { readonly id: string; readonly hash: Uint8Array };
+      readonly proven: boolean;
+      readonly lost?: boolean;
+    }
   | { readonly type: "member.update"; readonly raftId: RaftId; readonly member: MemberFacts }
   /** Refused `count` where it drains with `keepCount` and fewer than `need` members, neither down nor draining, would stay to take the copies. */
   | {
@@ -166,6 +178,7 @@ export type Refusal =
   | "tokenRevoked"
   | "nameTaken" // another member has the name
   | "addressTaken" // a member that is not down listens there
+  | "memberUp" // member.replace: the old one is not down
   | "incarnation" // session.open: of a start that is not the member's newest
   | "session" // unknown session: never applied blindly
   | "version"; // newer than `cluster.version`
@@ -175,7 +188,7 @@ export interface Outcome {
   readonly refused?: Refusal;
   /** The digest that a refusal is about. */
   readonly digest?: Digest;
-  /** `session.open`: the session; `member.add`: the raft id; `manifest.put`: 1 where the manifest is new. */
+  /** `session.open`: the session; `member.add`, `member.replace`: the raft id; `manifest.put`: 1 where the manifest is new. */
   readonly value?: number;
   /** Index of the entry that decided it. */
   readonly index: number;

@@ -43,7 +43,7 @@ export interface Entry {
 }
 
 /** They take the index of their entry for a name (of a member, of a session), or begin everything: none has another beside it. */
-const ALONE: ReadonlySet<Command["type"]> = new Set(["cluster.init", "cluster.recover", "session.open", "member.add"]);
+const ALONE: ReadonlySet<Command["type"]> = new Set(["cluster.init", "cluster.recover", "session.open", "member.add", "member.replace"]);
 /** In the encoded list the mark is the byte after the list's head. */
 const MARK_AT = 1;
 

@@ -5,12 +5,12 @@ import { applyEntry } from "./apply-entry.ts";
 import type { Command } from "./commands.ts";
 import { readRow } from "./draft.ts";
 import { encodeEnvelope, stampEntry } from "./entry.ts";
-import { blobKey } from "./keys.ts";
+import { blobKey, CLUSTER_KEY } from "./keys.ts";
 import { readRoster } from "./membership.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { DEFAULT_POLICY, type Policy } from "./policy.ts";
 import type { Edge } from "./records.ts";
-import { BLOB, HEAD, type Head } from "./rows.ts";
+import { BLOB, CLUSTER, HEAD, type Head } from "./rows.ts";
 import { digestNamed, factsOf, rootNamed, SECRET_HASH } from "./scenario.ts";
 
 // For tests: logs of random commands over few names, so that they meet.
@@ -67,6 +67,8 @@ const COMMANDS: readonly (readonly [weight: number, make: Make])[] = [
   [2, () => ({ type: "clock.tick" })],
   [1, () => ({ type: "audit.note", raftId: 1, notes: [{ atMs: 1, action: "join.refused", target: "peer", detail: "wrong" }] })],
   [1, (pick) => ({ type: "member.add", member: factsOf(pick([1, 2, 3])), token: { id: "t", hash: SECRET_HASH } })],
+  [1, (pick, store) => replace(pick, store)],
+  [1, (pick, store) => recover(pick, store)],
   [1, (pick, store) => ({ type: "member.remove", raftId: pick(ids(store)), lost: pick([true, false]) })],
   [1, (pick, store) => ({ type: "member.state", raftId: pick(ids(store)), down: pick([true, false]), draining: pick([true, false]) })],
   [6, (pick, store) => commit(pick, store)],
@@ -96,9 +98,31 @@ const COMMANDS: readonly (readonly [weight: number, make: Make])[] = [
   [4, (pick) => ({ type: "gc.unlink", ...named(pick) })],
   [3, (pick) => ({ type: "gc.condemn", digest: pick(BLOBS) })],
   [6, (pick, store) => deleted(pick, store)],
-  [5, (pick, store) => ((digest) => ({ type: "gc.reclaim", digest, condemnedAt: condemnedAt(store, digest) }))(pick(BLOBS))],
+  [7, (pick, store) => ((digest) => ({ type: "gc.reclaim", digest, condemnedAt: condemnedAt(store, digest) }))(pick(BLOBS))],
 ];
 const POOL = COMMANDS.flatMap(([weight, make]) => Array<Make>(weight).fill(make));
+
+function replace(pick: Parameters<Make>[0], store: MemoryStore): Command {
+  const member = factsOf(pick([1, 2, 3, 4, 5, 6]));
+  const [proven, lost] = [pick([true, false]), pick([true, false])];
+  return { type: "member.replace", old: pick(ids(store)), member, token: { id: "t", hash: SECRET_HASH }, proven, lost };
+}
+
+function recover(pick: Parameters<Make>[0], store: MemoryStore): Command {
+  const { clusterId = "" } = readRow(store, CLUSTER, CLUSTER_KEY) ?? {};
+  const lastIndex = headOf(store)?.index ?? 0;
+  const [publicKey, signature] = [Uint8Array.of(1), Uint8Array.of(2)];
+  return {
+    type: "cluster.recover",
+    from: clusterId,
+    clusterId: `${clusterId}'`,
+    publicKey,
+    lastTerm: 1,
+    lastIndex,
+    lost: [pick(ids(store))],
+    signature,
+  };
+}
 
 function commit(pick: <T>(list: readonly T[]) => T, store: MemoryStore): Command {
   const copies = [...new Set([pick(ids(store)), pick(ids(store))])];

@@ -28,6 +28,7 @@ import { privateKeyOf, publicKeyOf } from "./bootstrap.ts";
 import { type ClusterKeys, type ClusterState, writeClusterKeys, writeClusterState } from "./cluster-state.ts";
 import type { Lookup } from "./lookup.ts";
 import { NodeError } from "./node-error.ts";
+import { admissionOf, type ReplaceWish, replaceFacts, replacementIn } from "./replace.ts";
 
 export interface JoinPlan {
   readonly data: string;
@@ -36,6 +37,7 @@ export interface JoinPlan {
   /** The addresses of a host name. */
   readonly lookup: Lookup;
   readonly facts: MemberFacts;
+  readonly replace: ReplaceWish | undefined;
   readonly host: Host;
   readonly clock: Clock;
   readonly random: Random;
@@ -52,7 +54,8 @@ const RETRY_MS = 500;
  */
 export async function joinCluster(plan: JoinPlan, signal: AbortSignal): Promise<ClusterState> {
   const token = readToken(plan.token);
-  const answer = await askUntilAnswered(plan, token, signal);
+  const facts = { ...plan.facts, ...(await replaceFacts(plan.replace, plan.facts.peerId)) };
+  const answer = await askUntilAnswered(plan, token, facts, signal);
   await writeClusterKeys(plan.data, { secret: answer.clusterSecret, key: answer.clusterKey });
   const { clusterId, raftId, members } = answer;
   const state: ClusterState = { clusterId, raftId, name: plan.facts.name, founding: false, hasLog: false, peers: members };
@@ -82,11 +85,11 @@ export function checkJoinAddress(address: string): void {
   }
 }
 
-async function askUntilAnswered(plan: JoinPlan, token: JoinToken, signal: AbortSignal): Promise<JoinAnswer> {
+async function askUntilAnswered(plan: JoinPlan, token: JoinToken, told: JoinFacts, signal: AbortSignal): Promise<JoinAnswer> {
   const { address, clock, facts, host, log, random } = plan;
-  const request = { token, facts: { ...facts }, version: { program: programVersion(), schema: facts.versionMax } };
+  const request = { token, facts: told, version: { program: programVersion(), schema: facts.versionMax } };
   const untilMs = clock.monotonicMs() + PATIENCE_MS;
-  let told = "";
+  let before = "";
   for (;;) {
     try {
       return await requestJoin(host, await joinAddresses(address, plan), request, random, signal);
@@ -94,9 +97,9 @@ async function askUntilAnswered(plan: JoinPlan, token: JoinToken, signal: AbortS
       signal.throwIfAborted();
       if (!isWorthAnotherTry(error) || clock.monotonicMs() + RETRY_MS > untilMs) throw refusalOf(error, address);
       const reason = reasonOf(error);
-      if (reason !== told)
+      if (reason !== before)
         log.warn({ address, reason }, "the cluster could not take this node in yet: it is tried again, for a minute at most");
-      told = reason;
+      before = reason;
     }
     await pause(clock, RETRY_MS, signal);
   }
@@ -118,7 +121,7 @@ export async function joinAddresses(address: string, { lookup, random }: Pick<Jo
 }
 
 function isWorthAnotherTry(error: unknown): boolean {
-  if (error instanceof JoinRefused) return error.reason === "tooManyAttempts";
+  if (error instanceof JoinRefused) return error.reason === "tooManyAttempts" || error.reason === "replaceUp";
   return error instanceof OciError && error.code === "UNAVAILABLE";
 }
 
@@ -158,7 +161,7 @@ export async function admitNewcomers(host: Host, clock: Clock, log: Log, admissi
     onRefused: (newcomer, remoteHost, reason) =>
       admission.audit.note({ action: "join.refused", target: newcomer, detail: `${reason}, from ${remoteHost}` }),
     admit: (facts, tokenId, secretHash, newcomer, signal) =>
-      admit(admission, memberOf(facts, newcomer), { id: tokenId, hash: secretHash }, signal),
+      admit(admission, memberOf(facts, newcomer), { id: tokenId, hash: secretHash }, signal, replacementIn(facts)),
   };
   await serveJoin(host, server);
 }
@@ -171,6 +174,9 @@ const REASONS: Readonly<Partial<Record<Refusal, RefusalReason>>> = {
   version: "version",
   nameTaken: "nameTaken",
   addressTaken: "addressTaken",
+  unknown: "replaceUnknown",
+  memberUp: "replaceUp",
+  count: "replaceLost",
 };
 
 /** The first release that knew a command schema. */
@@ -206,11 +212,14 @@ export async function admit(
   member: MemberFacts,
   token: { readonly id: string; readonly hash: Uint8Array },
   signal: AbortSignal,
+  replacement?: ReturnType<typeof replacementIn>,
 ): ReturnType<JoinServer["admit"]> {
   const { clusterId, consensus, keys } = admission;
   const early = await refuseEarly(consensus, member.peerId, token, signal);
   if (early !== undefined) return early;
-  const outcome = await consensus.propose({ type: "member.add", member, token }, { signal });
+  const command = await admissionOf(consensus.catalog, member, token, replacement);
+  if ("refused" in command) return command;
+  const outcome = await consensus.propose(command, { signal });
   const refused = outcome.refused === undefined ? undefined : REASONS[outcome.refused];
   if (refused !== undefined) return { refused };
   if (outcome.refused === "state") {

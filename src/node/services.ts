@@ -278,7 +278,8 @@ function watchMembership(
   );
   stack.defer(
     consensus.onApplied(({ command, outcome }) => {
-      if (outcome.refused === undefined && command.type === "member.remove") host.membershipChanged();
+      const isOut = command.type === "member.remove" || command.type === "member.replace";
+      if (outcome.refused === undefined && isOut) host.membershipChanged();
     }),
   );
   stack.defer(consensus.onInstalled(() => host.membershipChanged()));

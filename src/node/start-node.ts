@@ -23,6 +23,7 @@ import { lookupHost } from "./lookup.ts";
 import { NodeError } from "./node-error.ts";
 import { rememberPeers } from "./peer-memory.ts";
 import { carryOutRecovery } from "./recover-start.ts";
+import type { ReplaceWish } from "./replace.ts";
 import { Roster } from "./roster.ts";
 import { nodeName, selfFacts } from "./self-facts.ts";
 import { type Services, startServices } from "./services.ts";
@@ -33,6 +34,8 @@ export interface Entry {
   readonly bootstrap: boolean;
   readonly join: string | undefined;
   readonly token: string | undefined;
+  /** With `join`: the member whose place it takes. */
+  readonly replace?: ReplaceWish | undefined;
 }
 
 export interface NodeOptions {
@@ -242,9 +245,9 @@ function raftTransport({ clock, log }: Ground, host: Host, roster: Roster, state
 }
 
 function enter({ config, data, options, clock, random, log, stopping }: Ground, host: Host, facts: MemberFacts): Promise<ClusterState> {
-  const { bootstrap, join: address = "", token = "" } = options.entry;
+  const { bootstrap, join: address = "", token = "", replace } = options.entry;
   if (bootstrap) return foundCluster(data, nodeName(config), random);
-  return joinCluster({ data, address, token, lookup: lookupHost, facts, host, clock, random, log }, stopping.signal);
+  return joinCluster({ data, address, token, lookup: lookupHost, facts, replace, host, clock, random, log }, stopping.signal);
 }
 
 async function openDriver(ground: Ground, host: Host, roster: Roster, state: ClusterState): Promise<Driver> {

@@ -21,6 +21,7 @@ const ERRORS = {
   tokenRevoked: ["DENIED", "the token was revoked"],
   nameTaken: ["CONFLICT", "another node has this name"],
   addressTaken: ["CONFLICT", "another node listens at this address"],
+  memberUp: ["CONFLICT", "the node that is to be replaced is not down"],
   incarnation: ["UNAVAILABLE", "this node is not the one that the cluster knows; send the request to another"],
   session: ["UNAVAILABLE", "this node is about to open a new session; send the request again"],
   version: ["UNAVAILABLE", "the cluster is not raised to this version yet; send the request again when it is"],

@@ -72,6 +72,7 @@ export class Shortage {
     switch (command.type) {
       case "member.add":
       case "member.remove":
+      case "member.replace":
       case "member.state":
         this.#walked.clear();
         return "survey";

@@ -1,8 +1,10 @@
+import { cpSync } from "node:fs";
 import { expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../core/clock.ts";
 import { seededRandom } from "../../core/random.ts";
 import { factsOf, SECRET_HASH } from "../../metadata/scenario.ts";
-import { type RecoverCommand, rewriteAsFollower, rewriteAsLeader } from "../rewrite.ts";
+import type { Database, Storage } from "../database.ts";
+import { type RecoverCommand, type Rewrite, rewriteAsFollower, rewriteAsLeader } from "../rewrite.ts";
 import { levelStorage } from "./level-storage.ts";
 import { MemoryCluster, tokenCommand } from "./memory-cluster.ts";
 
@@ -95,4 +97,64 @@ test("G1: a survivor whose log is behind, or has another end, gives that up and 
   expect(Buffer.from(follower.seal())).toEqual(Buffer.from(alone.seal()));
   expect(follower.catalog.joinToken("later")).toMatchObject({ usesLeft: 1 });
   expect(cluster.failures).toEqual([]);
+});
+
+/** Fails at the `at`th batch from now on, of log or catalog, whichever writes it; counts them. */
+function failingStorage(folder: string, at: number): { storage: Storage; written: () => number } {
+  const inner = levelStorage(folder);
+  let batches = 0;
+  const failing = (database: Database): Database => {
+    const batch = database.batch.bind(database);
+    database.batch = async (...args) => {
+      batches += 1;
+      if (batches >= at) throw new Error("the machine stops here");
+      await batch(...args);
+    };
+    return database;
+  };
+  const storage: Storage = {
+    ...inner,
+    openLog: async (marker) => failing(await inner.openLog(marker)),
+    openCatalog: async () => {
+      const databases = await inner.openCatalog();
+      failing(databases.current);
+      return databases;
+    },
+  };
+  return { storage, written: () => batches };
+}
+
+test("a rewrite that is cut off before any of its writes is made good by the next one, of the leader and of a follower", async () => {
+  const cluster = await clusterOf(3);
+  const leader = await cluster.leader();
+  await leader.propose(tokenCommand("acknowledged"));
+  for (const id of [1, 2, 3]) await cluster.stop(id);
+  const other = [1, 2, 3].find((id) => id !== leader.self)!;
+  for (const [id, run] of [
+    [leader.self, (rewrite: Rewrite) => rewriteAsLeader(rewrite, recoverWith([]), "an administrator")],
+    [other, (rewrite: Rewrite) => rewriteAsFollower(rewrite, leader.self)],
+  ] as const) {
+    for (let at = 1; ; at += 1) {
+      const [cut, folder] = [`${cluster.folder(id)}-cut-${at}`, `${cluster.folder(id)}-${at}`];
+      cpSync(cluster.folder(id), cut, { recursive: true });
+      const { storage, written } = failingStorage(cut, at);
+      const failed = await run({ ...rewriteOf(cluster, id), storage }).then(
+        () => false,
+        () => true,
+      );
+      // as the disk is: the process that has failed still holds what it had open
+      cpSync(cut, folder, { recursive: true });
+      if (failed) await run({ ...rewriteOf(cluster, id), storage: levelStorage(folder) });
+      cluster.clusterId = "next";
+      cluster.formerCluster = "test";
+      const node = await cluster.open(id, undefined, folder);
+      expect(node.configuration().voters).toEqual([leader.self]);
+      expect(node.catalog.joinToken("acknowledged")).toBeDefined();
+      expect(node.catalog.cluster()?.clusterId).toBe(id === leader.self ? "next" : "test");
+      await cluster.stop(id);
+      if (failed) continue;
+      expect(written()).toBeGreaterThan(2);
+      break;
+    }
+  }
 });

@@ -3,9 +3,10 @@ import { chmod, link, mkdir, open, readFile, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from "@libp2p/crypto/keys";
 import type { Ed25519PrivateKey } from "@libp2p/interface";
-import { peerIdFromPrivateKey } from "@libp2p/peer-id";
+import { peerIdFromPrivateKey, peerIdFromString } from "@libp2p/peer-id";
 import { systemCode } from "../../core/errors.ts";
 import type { PeerId } from "../../core/peer.ts";
+import { replacementStatement } from "../membership-certificate.ts";
 
 /** Who this node is to the others, for as long as its data folder lives. */
 export interface Identity {
@@ -44,6 +45,23 @@ export async function readIdentity(folder: string): Promise<Identity | undefined
   const privateKey = parseKey(bytes, path);
   await chmod(path, 0o600); // a restored backup may have opened it
   return { peerId: textOf(privateKey), privateKey };
+}
+
+/** A node's key in a file of its own, which is left as it is. @throws Error where there is none */
+export async function readKeyFile(path: string): Promise<Identity> {
+  const privateKey = parseKey(await readFile(path), path);
+  return { peerId: textOf(privateKey), privateKey };
+}
+
+/** By the identity of a node whose disk was wiped, for the one that comes in its place. */
+export async function signReplacement({ peerId, privateKey }: Identity, newcomer: PeerId): Promise<Uint8Array> {
+  return privateKey.sign(replacementStatement(peerId, newcomer));
+}
+
+/** Whether whoever has the key of `old` stands for `newcomer`. The id of a peer holds its public key. */
+export async function verifyReplacement(old: PeerId, newcomer: PeerId, signature: Uint8Array): Promise<boolean> {
+  const { publicKey } = peerIdFromString(old);
+  return publicKey !== undefined && (await publicKey.verify(replacementStatement(old, newcomer), signature));
 }
 
 function parseKey(bytes: Uint8Array, path: string): Ed25519PrivateKey {

@@ -57,6 +57,11 @@ const REFUSALS = {
     "a member of the cluster has this node's name: give this one another with --name; if it is to take that one's place, take that one out first (\"roadstead remove NAME\" on a member)",
   addressTaken:
     'a member of the cluster that is not down has this node\'s address: give this one another with --p2p or --advertise; if that member is gone for good, take it out first ("roadstead remove NAME" on a member)',
+  replaceUnknown: 'no member of the cluster is called as --replace says: "roadstead nodes" on a member lists them',
+  replaceUp:
+    "the member that --replace names is not down: stop it, and wait until the cluster has found it down (cluster.downAfter); where this is that node, --old-identity FILE with its identity.key proves it",
+  replaceLost:
+    'the member that --replace names holds the only copy of some blobs: put its disk back, or give them up with --replace-lost; afterwards "roadstead lost" lists them',
 } as const;
 
 export type RefusalReason = keyof typeof REFUSALS;
