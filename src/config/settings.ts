@@ -57,6 +57,11 @@ export const SETTINGS = {
     duration,
     "Copies of a member that has been down for so long are made again elsewhere; what a removal, a drain or a bad copy left short is mended at once.",
   ),
+  "durability.moveRate": setting(
+    "50MiB",
+    bytes,
+    "Bytes a second that this node sends at most to move copies to where they belong, after a join say. Repair of what is short of copies is not held back.",
+  ),
   "cluster.voters": setting(
     "5",
     oddCount(9),

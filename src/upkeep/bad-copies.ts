@@ -49,19 +49,21 @@ export class BadCopies {
     }
   }
 
-  /** Nobody took the copy: it may be this one that is bad, and a target does not say why it refuses. */
-  async verify(digest: Digest, signal: AbortSignal): Promise<void> {
+  /** Nobody took the copy: it may be this one that is bad, and a target does not say why it refuses. @returns whether a good one lies here */
+  async verify(digest: Digest, signal: AbortSignal): Promise<boolean> {
     const { blobs, log } = this.#options;
     const local = await blobs.stat(digest);
-    if (local === undefined) return this.giveUp(digest);
     try {
+      if (local === undefined) throw new CorruptBlobError(digest, undefined, "it is gone");
       for await (const _ of blobs.open(digest, { start: 0, end: local.sizeBytes }, signal));
+      return true;
     } catch (error) {
-      if (!(error instanceof CorruptBlobError)) return;
+      if (!(error instanceof CorruptBlobError)) return true;
       log.error({ digest, error }, "a copy on this node is bad: it is quarantined and healed from the others");
       await blobs.quarantine(digest, error.message);
       this.#waiting.add(digest);
       await this.giveUp(digest);
+      return false;
     }
   }
 }

@@ -189,6 +189,11 @@ export class Repair {
     this.#badCopies.report(digest);
   }
 
+  /** Reads the copy here again, where nobody would take it; a bad one is quarantined and struck. @returns whether it is good */
+  verify(digest: Digest): Promise<boolean> {
+    return this.#badCopies.verify(digest, this.#options.stopping);
+  }
+
   #hear(applied: Applied): void {
     const asks = this.shortage.hear(applied);
     if (asks === "survey") this.wake();
@@ -313,6 +318,6 @@ export class Repair {
     for (const target of unreached) silent.add(target.raftId);
     if (unreached.length === targets.length || shortness.verified) return;
     shortness.verified = true;
-    await this.#badCopies.verify(digest, stopping);
+    await this.verify(digest);
   }
 }

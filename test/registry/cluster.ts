@@ -20,6 +20,7 @@ import { createRegistry } from "../../src/registry/create.ts";
 import type { Caller, PutManifest, Registry } from "../../src/registry/registry.ts";
 import type { Audit } from "../../src/upkeep/audit.ts";
 import { type Draining, startDraining } from "../../src/upkeep/drain.ts";
+import { Rebalance } from "../../src/upkeep/rebalance.ts";
 import { Repair } from "../../src/upkeep/repair.ts";
 import { type Settling, startSettling } from "../../src/upkeep/settle.ts";
 
@@ -87,6 +88,8 @@ export interface TestNode {
   readonly repair: Repair;
   readonly settling: Settling;
   readonly draining: Draining;
+  /** Where the options give it a rate. */
+  readonly rebalance: Rebalance | undefined;
 }
 
 export interface TestClusterOptions {
@@ -95,6 +98,8 @@ export interface TestClusterOptions {
   readonly acks?: number;
   readonly clock?: Clock;
   readonly repairAfterMs?: number;
+  /** Copies are moved to where placement wants them, under this rate; without it they stay. */
+  readonly moveBytesPerSecond?: number;
   readonly limits?: Partial<RegistryLimits>;
   readonly sparse?: (repository: RepositoryName) => boolean;
   readonly assertLogRoom?: () => Promise<void>;
@@ -141,6 +146,7 @@ export class TestCluster {
     const repair = this.repairOf({ raftId, peerId, consensus, blobs, exchange });
     const settling = startSettling({ consensus, blobs, clock, log: silentLog, self: raftId });
     const draining = startDraining({ consensus, self: raftId, copies: COPIES, clock, log: silentLog });
+    const rebalance = this.#rebalanceOf({ raftId, consensus, blobs, exchange, repair });
     const registry = createRegistry({
       ...common,
       uploads,
@@ -149,7 +155,7 @@ export class TestCluster {
       assertLogRoom: () => this.#options.assertLogRoom?.() ?? Promise.resolve(),
       ...(this.#options.sparse === undefined ? {} : { allowsSparse: this.#options.sparse }),
     });
-    const node = { raftId, peerId, consensus, blobs, uploads, exchange, registry, repair, settling, draining };
+    const node = { raftId, peerId, consensus, blobs, uploads, exchange, registry, repair, settling, draining, rebalance };
     this.nodes.push(node);
     return node;
   }
@@ -177,6 +183,13 @@ export class TestCluster {
     });
   }
 
+  #rebalanceOf(node: Pick<TestNode, "raftId" | "consensus" | "blobs" | "exchange" | "repair">): Rebalance | undefined {
+    const { clock = systemClock, moveBytesPerSecond } = this.#options;
+    if (moveBytesPerSecond === undefined) return undefined;
+    const common = { copies: COPIES, bytesPerSecond: moveBytesPerSecond, stopping: this.#stopping.signal };
+    return new Rebalance({ ...node, self: node.raftId, clock, log: silentLog, ...common });
+  }
+
   node(number: number): TestNode {
     const node = this.nodes[number - 1];
     if (node === undefined) throw new Error(`there is no node ${number}`);
@@ -199,8 +212,9 @@ export class TestCluster {
 
   /** All that goes on behind answers has ended. */
   async idle(): Promise<void> {
-    for (const { repair, settling, draining } of this.nodes) {
+    for (const { repair, settling, draining, rebalance } of this.nodes) {
       await repair.idle();
+      await rebalance?.idle();
       await draining.idle();
       await settling.idle();
     }
@@ -208,8 +222,9 @@ export class TestCluster {
 
   stop(): void {
     this.#stopping.abort();
-    for (const { repair, settling, draining } of this.nodes) {
+    for (const { repair, settling, draining, rebalance } of this.nodes) {
       repair.stop();
+      rebalance?.stop();
       draining.stop();
       settling.stop();
     }
