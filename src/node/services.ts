@@ -20,13 +20,9 @@ import { listenHttp } from "../http/node-http/server.ts";
 import type { MemberFacts } from "../metadata/commands.ts";
 import { createRegistry } from "../registry/create.ts";
 import { type Audit, AuditTrail } from "../upkeep/audit.ts";
-import { startDraining } from "../upkeep/drain.ts";
 import { startExpiring } from "../upkeep/expire.ts";
 import { keepMembers } from "../upkeep/members.ts";
 import { keepPresence } from "../upkeep/presence.ts";
-import { Repair } from "../upkeep/repair.ts";
-import { startSettling } from "../upkeep/settle.ts";
-import { startSweeping } from "../upkeep/sweep.ts";
 import { keepVersion } from "../upkeep/version.ts";
 import { createAdmin } from "./admin.ts";
 import { placeAdminSocket } from "./admin-socket.ts";
@@ -43,6 +39,7 @@ import { watchRemoval } from "./removal-watch.ts";
 import { announceSelf } from "./self-announcement.ts";
 import { askReach, askVitals, serveVitals, type Vitals } from "./status-protocol.ts";
 import { markSuperseded } from "./superseded.ts";
+import { startUpkeep, type Upkeep } from "./upkeep.ts";
 import { guardVersion } from "./version-guard.ts";
 
 export interface Foundation {
@@ -63,10 +60,9 @@ export interface Foundation {
   readonly restart: () => void;
 }
 
-interface Storage {
+interface Storage extends Upkeep {
   readonly blobs: DiskBlobStore;
   readonly exchange: Libp2pExchange;
-  readonly repair: Repair;
 }
 
 export interface Services {
@@ -83,7 +79,7 @@ export async function startServices(base: Foundation): Promise<Services> {
   stack.defer(guardVersion(consensus, (error) => consensus.fail(error)));
   const audit = new AuditTrail({ consensus, clock, log: log.child({ part: "audit" }) });
   stack.defer(() => audit.stop());
-  const { blobs, exchange, repair } = await openStorage(base, self, audit);
+  const { blobs, exchange, repair } = await openStorage(base, audit);
   const uploads = openDiskUploads({
     store: blobs,
     clock,
@@ -160,13 +156,13 @@ function leavingTimes(config: Config): { delayMs: number; timeoutMs: number; han
   };
 }
 
-async function openStorage(base: Foundation, self: { peerId: MemberFacts["peerId"]; raftId: number }, audit: Audit): Promise<Storage> {
-  const { config, consensus, clock, data, random, host, stack, stopping } = base;
+async function openStorage(base: Foundation, audit: Audit): Promise<Storage> {
+  const { config, consensus, clock, data, random, host, stack } = base;
   const log = base.log.child({ part: "blobs" });
   const worker = new HashPool();
   stack.defer(() => worker.close());
   const blobs = await openDiskStore({ root: data, worker, clock, log, random });
-  let repair: Repair | undefined;
+  let repair: Upkeep["repair"] | undefined;
   const exchange = await createLibp2pExchange({
     host,
     blobs,
@@ -180,45 +176,14 @@ async function openStorage(base: Foundation, self: { peerId: MemberFacts["peerId
     onLocalCorrupt: (digest) => repair?.reportBad(digest),
   });
   stack.defer(() => exchange.close());
-  const upkeepLog = base.log.child({ part: "upkeep" });
-  const settling = startSettling({ consensus, blobs, self: self.raftId, clock, log: upkeepLog });
-  stack.defer(async () => {
-    // What was pushed a moment ago waits for that alone; after a restart nobody would hear its outcome again.
-    await consensus.sync().catch(() => undefined); // where nothing can be written any more, the pins stand
-    settling.stop();
-    await settling.idle();
-  });
-  const draining = startDraining({ consensus, self: self.raftId, copies: config["durability.copies"], clock, log: upkeepLog });
-  stack.defer(async () => {
-    draining.stop();
-    await draining.idle();
-  });
-  const sweeping = startSweeping({ consensus, blobs, clock, log: upkeepLog });
-  stack.defer(async () => {
-    sweeping.stop();
-    await sweeping.idle();
-  });
-  const started = new Repair({
-    consensus,
-    exchange,
-    clock,
-    log: upkeepLog,
-    copies: config["durability.copies"],
-    repairAfterMs: config["durability.repairAfter"],
-    audit,
-    deadlineMs: config["http.deadline"],
-    stopping,
-    blobs,
-    random,
-    self,
-  });
-  repair = started;
-  stack.defer(async () => {
-    started.stop();
-    await started.idle();
-  });
-  stack.defer(onMemberConnected(host, () => started.peerConnected()));
-  return { blobs, exchange, repair: started };
+  const upkeep = startUpkeep(base, blobs, exchange, audit);
+  repair = upkeep.repair;
+  const hear = (): void => {
+    upkeep.repair.peerConnected();
+    upkeep.rebalance.peerConnected();
+  };
+  stack.defer(onMemberConnected(host, hear));
+  return { blobs, exchange, ...upkeep };
 }
 
 /** @returns ends it */

@@ -8,7 +8,7 @@ import { startSettling } from "../upkeep/settle.ts";
 import { startSweeping } from "../upkeep/sweep.ts";
 import type { Foundation } from "./services.ts";
 
-interface Upkeep {
+export interface Upkeep {
   readonly repair: Repair;
   readonly rebalance: Rebalance;
 }
