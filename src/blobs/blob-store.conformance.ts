@@ -254,6 +254,36 @@ function cacheAndDamage(start: Start, settled: Settled): void {
     expect(await store.stat(expected.digest)).toMatchObject({ settled: true });
   });
 
+  for (const sizeBytes of [0, 10_240, 2 * PIECE_SIZE_BYTES + 5]) {
+    test(`a blob of ${sizeBytes} bytes is read again piece by piece, each awaited, with the facts of the whole`, async () => {
+      const { store } = await start();
+      const bytes = sampleBytes(sizeBytes, 14);
+      const digest = await settled(store, bytes);
+      const pieces: number[] = [];
+      const facts = await store.reread(digest, async (size) => void pieces.push(size), never);
+      expect(facts).toEqual(factsOf(bytes, "sha256"));
+      expect(pieces.reduce((sum, size) => sum + size, 0)).toBe(sizeBytes);
+      expect(Math.max(0, ...pieces)).toBeLessThanOrEqual(PIECE_SIZE_BYTES);
+      const stop = new AbortController();
+      const stopped = store.reread(digest, async () => stop.abort(), sizeBytes > PIECE_SIZE_BYTES ? stop.signal : AbortSignal.abort());
+      await expect(stopped).rejects.toMatchObject({ name: "AbortError" });
+    });
+  }
+
+  test("G6: a piece that rots after it was verified shows when the blob is read again; what is absent is BLOB_UNKNOWN", async () => {
+    const { store, damage } = await start();
+    const bytes = sampleBytes(PIECE_SIZE_BYTES + 100, 15);
+    const digest = await settled(store, bytes);
+    await collect(store.open(digest, { start: 0, end: bytes.byteLength }, never));
+    await damage(digest, PIECE_SIZE_BYTES + 3);
+    const reread = store.reread(digest, async () => undefined, never);
+    await expect(reread).rejects.toMatchObject({ name: "CorruptBlobError", digest, piece: 1 });
+    expect(await store.quarantined()).toBe(0);
+    await store.quarantine(digest, "test");
+    expect(await store.quarantined()).toBe(1);
+    await expect(store.reread(digest, async () => undefined, never)).rejects.toMatchObject({ code: "BLOB_UNKNOWN" });
+  });
+
   for (const sizeBytes of [10_240, 300_000, 3 * PIECE_SIZE_BYTES + 5]) {
     test(`G6: a flipped bit in a blob of ${sizeBytes} bytes is never served: the read ends before its piece`, async () => {
       const { store, damage } = await start();

@@ -54,6 +54,14 @@ export interface BlobStore {
   cacheWriter(expected: Expected): Promise<CacheWriter | undefined>;
   /** Moves a copy that proved bad to `quarantine/`, never to be served again. */
   quarantine(digest: Digest, reason: string): Promise<void>;
+  /** Copies that lie in quarantine, until somebody has looked at them and removed them. */
+  quarantined(): Promise<number>;
+  /**
+   * Reads the whole copy again, a piece at a time, whatever was verified before: what has rotted on the disk since shows.
+   * @param onPiece awaited after each piece that is good, so that the caller sets the pace
+   * @throws OciError BLOB_UNKNOWN where there is no copy; AbortError; CorruptBlobError; see `isBadCopy`
+   */
+  reread(digest: Digest, onPiece: (sizeBytes: number) => Promise<void>, signal: AbortSignal): Promise<BlobFacts>;
   /** Digests of settled copies, sorted; strictly after `after`. */
   list(after: string, limit: number): Promise<readonly Digest[]>;
   usage(): { readonly blobs: number; readonly sizeBytes: number };

@@ -1,4 +1,5 @@
 import type { Digest } from "../core/digest.ts";
+import { OciError, systemCode } from "../core/errors.ts";
 
 /**
  * Bytes on this node that are not what they were when they were verified (G6). The read ends before its last piece is handed on;
@@ -17,4 +18,10 @@ export class CorruptBlobError extends Error {
     this.digest = digest;
     this.piece = piece;
   }
+}
+
+/** Whether a read has failed for the copy's sake: its bytes are wrong, or the disk cannot read them (EIO). */
+export function isBadCopy(error: unknown): boolean {
+  if (error instanceof CorruptBlobError || systemCode(error) === "EIO") return true;
+  return error instanceof OciError && error.detail.cause === "EIO";
 }

@@ -45,6 +45,7 @@ export function createMemoryUploads(store: MemoryBlobStore, options: MemoryUploa
 class MemoryStore implements MemoryBlobStore {
   readonly #copies = new Map<Digest, Copy>();
   readonly #caching = new Set<Digest>();
+  #quarantined = 0;
 
   put(bytes: Uint8Array, algorithm: DigestAlgorithm = "sha256"): Digest {
     const facts = factsOf(bytes, algorithm);
@@ -172,7 +173,23 @@ class MemoryStore implements MemoryBlobStore {
   }
 
   async quarantine(digest: Digest, _reason: string): Promise<void> {
-    this.#copies.delete(digest);
+    if (this.#copies.delete(digest)) this.#quarantined += 1;
+  }
+
+  async quarantined(): Promise<number> {
+    return this.#quarantined;
+  }
+
+  async reread(digest: Digest, onPiece: (sizeBytes: number) => Promise<void>, signal: AbortSignal): Promise<BlobFacts> {
+    signal.throwIfAborted();
+    const copy = this.#copies.get(digest);
+    if (copy === undefined) throw unknownBlob(digest);
+    for (let start = 0; start < copy.facts.sizeBytes; start += PIECE_SIZE_BYTES) {
+      const end = Math.min(copy.facts.sizeBytes, start + PIECE_SIZE_BYTES);
+      for await (const _ of this.open(digest, { start, end }, signal));
+      await onPiece(end - start);
+    }
+    return copy.facts;
   }
 
   async list(after: string, limit: number): Promise<readonly Digest[]> {

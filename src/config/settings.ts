@@ -62,6 +62,16 @@ export const SETTINGS = {
     bytes,
     "Bytes a second that this node sends at most to move copies to where they belong, after a join say. Repair of what is short of copies is not held back.",
   ),
+  "durability.scrubEvery": setting(
+    "14d",
+    duration,
+    "Within so long every blob on this node is read again and checked, as slowly as that allows; a bad copy is healed from another node.",
+  ),
+  "durability.scrubRate": setting(
+    "20MiB",
+    bytes,
+    "Bytes a second that this reads at most; `status` says so where that is too slow for durability.scrubEvery.",
+  ),
   "cluster.voters": setting(
     "5",
     oddCount(9),

@@ -161,7 +161,10 @@ async function openStorage(base: Foundation, audit: Audit): Promise<Storage> {
   const log = base.log.child({ part: "blobs" });
   const worker = new HashPool();
   stack.defer(() => worker.close());
-  const blobs = await openDiskStore({ root: data, worker, clock, log, random });
+  const blobs = await openDiskStore({
+    ...{ root: data, worker, clock, log, random },
+    onQuarantined: (target, detail) => audit.note({ action: "copy.quarantined", target, detail }),
+  });
   let repair: Upkeep["repair"] | undefined;
   const exchange = await createLibp2pExchange({
     host,

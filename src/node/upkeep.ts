@@ -4,12 +4,15 @@ import type { Audit } from "../upkeep/audit.ts";
 import { startDraining } from "../upkeep/drain.ts";
 import { Rebalance } from "../upkeep/rebalance.ts";
 import { Repair } from "../upkeep/repair.ts";
+import { Scrub } from "../upkeep/scrub.ts";
 import { startSettling } from "../upkeep/settle.ts";
 import { startSweeping } from "../upkeep/sweep.ts";
+import { scrubFile } from "./scrub-file.ts";
 import type { Foundation } from "./services.ts";
 
 export interface Upkeep {
   readonly repair: Repair;
+  readonly scrub: Scrub;
   readonly rebalance: Rebalance;
 }
 
@@ -35,11 +38,19 @@ export function startUpkeep(base: Foundation, blobs: DiskBlobStore, exchange: Ex
   // What was pushed a moment ago waits for that alone; after a restart nobody would hear its outcome again.
   stack.defer(() => consensus.sync().catch(() => undefined)); // where nothing can be written any more, the pins stand
   keep(startDraining({ consensus, self: self.raftId, copies, clock, log }));
-  keep(startSweeping({ consensus, blobs, clock, log }));
+  const sweeping = keep(startSweeping({ consensus, blobs, clock, log }));
   const spreading = { consensus, exchange, clock, log, copies, stopping };
   const repairing = { repairAfterMs: config["durability.repairAfter"], deadlineMs: config["http.deadline"] };
   const repair = keep(new Repair({ ...spreading, ...repairing, blobs, random, self, audit }));
   const rate = { bytesPerSecond: config["durability.moveRate"] };
   const rebalance = keep(new Rebalance({ ...spreading, ...rate, blobs, repair, self: self.raftId }));
-  return { repair, rebalance };
+  const scrubbing = { everyMs: config["durability.scrubEvery"], bytesPerSecondMax: config["durability.scrubRate"] };
+  const scrub = keep(
+    new Scrub({
+      ...{ ...scrubbing, consensus, blobs, clock, log, self: self.raftId, memory: scrubFile(base.data) },
+      reportBad: (digest) => repair.reportBad(digest),
+      sweep: () => sweeping.wake(),
+    }),
+  );
+  return { repair, rebalance, scrub };
 }

@@ -1,7 +1,7 @@
-import { CorruptBlobError } from "../blobs/corrupt-blob.ts";
+import { CorruptBlobError, isBadCopy } from "../blobs/corrupt-blob.ts";
 import type { Freshness } from "../consensus/consensus.ts";
 import type { Digest } from "../core/digest.ts";
-import { OciError, systemCode } from "../core/errors.ts";
+import { OciError } from "../core/errors.ts";
 import type { ByteRange } from "../core/range.ts";
 import type { Reference, RepositoryName } from "../core/reference.ts";
 import type { BlobRecord, Link, ManifestRecord } from "../metadata/records.ts";
@@ -115,9 +115,8 @@ export class Pull {
       }
       return true;
     }
-    const unreadable = systemCode(error) === "EIO";
-    if (!(error instanceof CorruptBlobError) && !unreadable) return false;
-    const reason = unreadable ? "the disk cannot read it" : String(error);
+    if (!isBadCopy(error)) return false;
+    const reason = error instanceof CorruptBlobError ? String(error) : "the disk cannot read it";
     log.error({ digest, reason }, "a copy on this node is bad: it is quarantined and healed from the others");
     await blobs.quarantine(digest, reason).catch((failure: unknown) => log.error({ digest, failure }, "the quarantine failed"));
     spreader.reportBad(digest);

@@ -1,5 +1,5 @@
 import type { BlobStore } from "../blobs/blob-store.ts";
-import { CorruptBlobError } from "../blobs/corrupt-blob.ts";
+import { CorruptBlobError, isBadCopy } from "../blobs/corrupt-blob.ts";
 import type { Consensus } from "../consensus/consensus.ts";
 import type { Digest } from "../core/digest.ts";
 import type { Log } from "../core/log.ts";
@@ -58,9 +58,9 @@ export class BadCopies {
       for await (const _ of blobs.open(digest, { start: 0, end: local.sizeBytes }, signal));
       return true;
     } catch (error) {
-      if (!(error instanceof CorruptBlobError)) return true;
+      if (!isBadCopy(error)) return true;
       log.error({ digest, error }, "a copy on this node is bad: it is quarantined and healed from the others");
-      await blobs.quarantine(digest, error.message);
+      await blobs.quarantine(digest, String(error));
       this.#waiting.add(digest);
       await this.giveUp(digest);
       return false;

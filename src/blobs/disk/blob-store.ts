@@ -18,6 +18,8 @@ import { FolderSync } from "./folder-sync.ts";
 import type { HashPool } from "./hash-pool.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { Layout, pinOfName } from "./layout.ts";
+import { PinSet } from "./pin-set.ts";
+import { rereadCopy } from "./reread.ts";
 import { listSettled, Usage } from "./settled.ts";
 import { receiveFile } from "./staging.ts";
 
@@ -29,6 +31,8 @@ export interface DiskStoreOptions {
   readonly log: Log;
   readonly random?: Random;
   readonly fs?: FileSystem;
+  /** A copy proved bad, whoever read it, and will not be served again. */
+  readonly onQuarantined?: (digest: Digest, reason: string) => void;
 }
 
 /** Reads the pins of earlier runs and clears what was being written; settled blobs are counted in the background. */
@@ -49,7 +53,8 @@ export class DiskBlobStore implements BlobStore {
   readonly #log: Log;
   readonly #random: Random;
   readonly #locks = new KeyedLock();
-  readonly #pins = new Map<Digest, Set<string>>();
+  readonly #pins = new PinSet();
+  readonly #onQuarantined: DiskStoreOptions["onQuarantined"];
   readonly #caching = new Set<Digest>();
   readonly #folders = new Set<string>();
   readonly #usage: Usage;
@@ -63,6 +68,7 @@ export class DiskBlobStore implements BlobStore {
     this.copies = new Copies(this.fs, this.layout, this.worker);
     this.reserve = new DiskReserve(this.fs, options.root);
     this.#log = options.log;
+    this.#onQuarantined = options.onQuarantined;
     this.#random = options.random ?? systemRandom;
     this.#usage = new Usage(this.fs, this.layout);
   }
@@ -82,7 +88,7 @@ export class DiskBlobStore implements BlobStore {
       for (const name of await this.fs.readdir(pending)) {
         const pin = pinOfName(name);
         if (pin === undefined) this.#log.warn({ name }, "a file in pending/ is no pin: left alone");
-        else this.#addPin(pin);
+        else this.#pins.add(pin);
       }
     } catch (error) {
       throw storageFailure(error, "opening the data folder");
@@ -108,8 +114,8 @@ export class DiskBlobStore implements BlobStore {
   async #path(digest: Digest): Promise<{ readonly path: string; readonly settled: boolean; readonly stat: FileStat } | undefined> {
     const settled = await this.#statFile(this.layout.blob(digest));
     if (settled !== undefined) return { path: this.layout.blob(digest), settled: true, stat: settled };
-    for (const commitId of this.#pins.get(digest) ?? []) {
-      const path = this.layout.pin({ digest, commitId });
+    for (const pin of this.#pins.of(digest)) {
+      const path = this.layout.pin(pin);
       const stat = await this.#statFile(path);
       if (stat !== undefined) return { path, settled: false, stat };
     }
@@ -193,7 +199,7 @@ export class DiskBlobStore implements BlobStore {
       const settled = await this.#statFile(this.layout.blob(pin.digest));
       if (settled === undefined) this.copies.learn(facts, await this.fs.stat(target), { settled: false, isHashed: true });
       else this.copies.refresh(pin.digest, settled);
-      this.#addPin(pin);
+      this.#pins.add(pin);
     });
   }
 
@@ -236,17 +242,11 @@ export class DiskBlobStore implements BlobStore {
   }
 
   pins(): readonly Pin[] {
-    return [...this.#pins].flatMap(([digest, ids]) => [...ids].map((commitId) => ({ digest, commitId })));
-  }
-
-  #addPin(pin: Pin): void {
-    const ids = this.#pins.get(pin.digest);
-    if (ids === undefined) this.#pins.set(pin.digest, new Set([pin.commitId]));
-    else ids.add(pin.commitId);
+    return this.#pins.all();
   }
 
   async settle(pin: Pin, keep: boolean): Promise<void> {
-    if (!this.#pins.get(pin.digest)?.has(pin.commitId)) return;
+    if (!this.#pins.has(pin)) return;
     try {
       await this.#locks.run(pin.digest, () => this.#settle(pin, keep));
     } catch (error) {
@@ -255,13 +255,11 @@ export class DiskBlobStore implements BlobStore {
   }
 
   async #settle(pin: Pin, keep: boolean): Promise<void> {
-    const ids = this.#pins.get(pin.digest);
-    if (ids === undefined || !ids.has(pin.commitId)) return;
+    if (!this.#pins.has(pin)) return;
     const path = this.layout.pin(pin);
     if (keep) await this.#publish(pin.digest, path);
     await this.#unlinkIfThere(path);
-    ids.delete(pin.commitId);
-    if (ids.size === 0) this.#pins.delete(pin.digest);
+    this.#pins.delete(pin);
     await this.#afterUnlink(pin.digest);
   }
 
@@ -373,19 +371,27 @@ export class DiskBlobStore implements BlobStore {
         throw storageFailure(error, "moving a damaged blob to quarantine");
       }
       this.#log.error({ digest, reason, quarantined: target }, "a damaged copy was moved to quarantine");
+      this.#onQuarantined?.(digest, reason);
     });
   }
 
   /** Pins are names of the same bytes; those of other bytes stay. */
   async #dropBadPins(digest: Digest, ino: bigint): Promise<void> {
-    for (const commitId of [...(this.#pins.get(digest) ?? [])]) {
-      const path = this.layout.pin({ digest, commitId });
+    for (const pin of this.#pins.of(digest)) {
+      const path = this.layout.pin(pin);
       const stat = await this.#statFile(path);
       if (stat !== undefined && stat.ino !== ino) continue;
       await this.#unlinkIfThere(path);
-      this.#pins.get(digest)?.delete(commitId);
+      this.#pins.delete(pin);
     }
-    if (this.#pins.get(digest)?.size === 0) this.#pins.delete(digest);
+  }
+
+  async quarantined(): Promise<number> {
+    return (await this.fs.readdir(this.layout.quarantine)).length;
+  }
+
+  reread(digest: Digest, onPiece: (sizeBytes: number) => Promise<void>, signal: AbortSignal): Promise<BlobFacts> {
+    return rereadCopy(this, digest, onPiece, signal);
   }
 
   list(after: string, limit: number): Promise<readonly Digest[]> {
