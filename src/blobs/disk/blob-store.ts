@@ -16,6 +16,7 @@ import { storageFailure } from "./failures.ts";
 import { diskFileSystem, type FileStat, type FileSystem } from "./file-system.ts";
 import { FolderSync } from "./folder-sync.ts";
 import type { HashPool } from "./hash-pool.ts";
+import { statIfThere, unlinkIfThere } from "./if-there.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { Layout, pinOfName } from "./layout.ts";
 import { PinSet } from "./pin-set.ts";
@@ -112,23 +113,14 @@ export class DiskBlobStore implements BlobStore {
   }
 
   async #path(digest: Digest): Promise<{ readonly path: string; readonly settled: boolean; readonly stat: FileStat } | undefined> {
-    const settled = await this.#statFile(this.layout.blob(digest));
+    const settled = await statIfThere(this.fs, this.layout.blob(digest));
     if (settled !== undefined) return { path: this.layout.blob(digest), settled: true, stat: settled };
     for (const pin of this.#pins.of(digest)) {
       const path = this.layout.pin(pin);
-      const stat = await this.#statFile(path);
+      const stat = await statIfThere(this.fs, path);
       if (stat !== undefined) return { path, settled: false, stat };
     }
     return undefined;
-  }
-
-  async #statFile(path: string): Promise<FileStat | undefined> {
-    try {
-      return await this.fs.stat(path);
-    } catch (error) {
-      if (systemCode(error) === "ENOENT") return undefined;
-      throw storageFailure(error, "looking for a blob");
-    }
   }
 
   async locate(digest: Digest): Promise<{ readonly sizeBytes: number; readonly path: string } | undefined> {
@@ -176,7 +168,7 @@ export class DiskBlobStore implements BlobStore {
   /** Takes one name from bytes that may have others by now: that changes the file's state, but not what is known of its bytes. */
   async release(path: string, digest: Digest): Promise<void> {
     await this.#locks.run(digest, async () => {
-      await this.#unlinkIfThere(path);
+      await unlinkIfThere(this.fs, path);
       const left = this.copies.get(digest) === undefined ? undefined : await this.#path(digest);
       if (left !== undefined) this.copies.refresh(digest, left.stat);
     });
@@ -196,7 +188,7 @@ export class DiskBlobStore implements BlobStore {
       await this.copies.keepList(facts);
       await this.#linkOver(path, target);
       await this.folders.sync(this.layout.pending);
-      const settled = await this.#statFile(this.layout.blob(pin.digest));
+      const settled = await statIfThere(this.fs, this.layout.blob(pin.digest));
       if (settled === undefined) this.copies.learn(facts, await this.fs.stat(target), { settled: false, isHashed: true });
       else this.copies.refresh(pin.digest, settled);
       this.#pins.add(pin);
@@ -258,7 +250,7 @@ export class DiskBlobStore implements BlobStore {
     if (!this.#pins.has(pin)) return;
     const path = this.layout.pin(pin);
     if (keep) await this.#publish(pin.digest, path);
-    await this.#unlinkIfThere(path);
+    await unlinkIfThere(this.fs, path);
     this.#pins.delete(pin);
     await this.#afterUnlink(pin.digest);
   }
@@ -280,16 +272,6 @@ export class DiskBlobStore implements BlobStore {
     this.copies.refresh(digest, stat);
   }
 
-  async #unlinkIfThere(path: string): Promise<boolean> {
-    try {
-      await this.fs.unlink(path);
-      return true;
-    } catch (error) {
-      if (systemCode(error) === "ENOENT") return false;
-      throw error;
-    }
-  }
-
   /** What is known of a copy after one of its names went; with the last one its piece list goes. */
   async #afterUnlink(digest: Digest): Promise<void> {
     const left = await this.#path(digest);
@@ -300,7 +282,7 @@ export class DiskBlobStore implements BlobStore {
       return;
     }
     this.copies.forget(digest);
-    await this.#unlinkIfThere(this.layout.pieceList(digest));
+    await unlinkIfThere(this.fs, this.layout.pieceList(digest));
   }
 
   /** Made once, with its own name durable, before anything is linked into it. */
@@ -315,11 +297,11 @@ export class DiskBlobStore implements BlobStore {
   async drop(digest: Digest, mayGo: () => boolean): Promise<boolean> {
     const path = this.layout.blob(digest);
     return this.#locks.run(digest, async () => {
-      const stat = await this.#statFile(path);
+      const stat = await statIfThere(this.fs, path);
       if (stat === undefined || !mayGo()) return false;
       try {
         await this.#usage.change(digest, async () => {
-          const isGone = await this.#unlinkIfThere(path);
+          const isGone = await unlinkIfThere(this.fs, path);
           return isGone ? { blobs: -1, sizeBytes: -stat.sizeBytes } : { blobs: 0, sizeBytes: 0 };
         });
         await this.#afterUnlink(digest);
@@ -379,9 +361,9 @@ export class DiskBlobStore implements BlobStore {
   async #dropBadPins(digest: Digest, ino: bigint): Promise<void> {
     for (const pin of this.#pins.of(digest)) {
       const path = this.layout.pin(pin);
-      const stat = await this.#statFile(path);
+      const stat = await statIfThere(this.fs, path);
       if (stat !== undefined && stat.ino !== ino) continue;
-      await this.#unlinkIfThere(path);
+      await unlinkIfThere(this.fs, path);
       this.#pins.delete(pin);
     }
   }
