@@ -72,7 +72,7 @@ test("a second document in the file is told in the words of the file", () => {
 
 test("an unknown key names the ones that are known there", () => {
   expect(problemsOf("durability:\n  copy: 2\nbogus: 1\n")).toEqual([
-    "roadstead.yaml:2: durability.copy is no setting; expected one of copies, acks",
+    "roadstead.yaml:2: durability.copy is no setting; expected one of copies, acks, repairAfter",
     expect.stringMatching(/^roadstead\.yaml:3: bogus is no setting; expected one of data, node, http, /),
   ]);
 });

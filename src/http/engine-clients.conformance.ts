@@ -88,17 +88,26 @@ export function closingTests(start: Start): void {
   test("a running request is answered, idle connections end, and no new one is taken", async () => {
     const gate = Promise.withResolvers<void>();
     const begun = Promise.withResolvers<void>();
-    const ground = await start(async () => {
+    const ground = await start(async (request) => {
+      if (request.target !== "/") return text("at once");
       begun.resolve();
       await gate.promise;
       return json(200, { done: true });
     });
-    const idle = await ground.client();
+    const [idle, fresh, unused] = [await ground.client(), await ground.client(), await ground.client()];
+    await idle.ask(`GET /idle HTTP/1.1\r\n${HOST}\r\n`);
+    await roundTrips(ground, 1); // all of them have been taken
     const busy = await ground.client();
     busy.send(`GET / HTTP/1.1\r\n${HOST}\r\n`);
     await begun.promise;
     const closed = ground.listener.close(60_000);
     await idle.closed;
+    const late = await fresh.ask(`GET /late HTTP/1.1\r\n${HOST}\r\n`);
+    expect([late?.status, late?.headers.get("connection")], "the first request of a connection that was taken before").toEqual([
+      200,
+      "close",
+    ]);
+    await unused.closed;
     await expect(RawClient.open(ground.port)).rejects.toThrow("ECONNREFUSED");
     gate.resolve();
     const answer = await busy.answer();

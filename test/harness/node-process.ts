@@ -106,7 +106,7 @@ export class NodeProcess {
   async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<number | NodeJS.Signals | undefined> {
     const child = this.#child;
     if (child === undefined || !this.running) return undefined;
-    const gone = once(child, "exit");
+    const gone = once(child, "close"); // with all that it said
     child.kill(signal);
     await gone;
     return child.exitCode ?? child.signalCode ?? undefined;

@@ -39,6 +39,8 @@ export class Connection {
   #malformed: OciError | undefined;
   #controller: AbortController | undefined;
   #signalled = 0;
+  /** A request has come. */
+  #used = false;
   /** The last answer said that its connection ends with it. */
   #announced = false;
 
@@ -65,9 +67,18 @@ export class Connection {
     }
   }
 
-  /** For a server that closes. */
-  closeIfIdle(): void {
-    if (this.#running !== undefined) return;
+  /** For a server that closes. @returns false where it has asked nothing yet, and is kept */
+  closeIfIdle(): boolean {
+    if (!this.#used) return false;
+    if (this.#running === undefined) this.#end();
+    return true;
+  }
+
+  closeIfUnused(): void {
+    if (!this.#used) this.#end();
+  }
+
+  #end(): void {
     if (this.#socket.writableLength > 0) this.#socket.end();
     else this.#socket.destroy();
   }
@@ -84,6 +95,7 @@ export class Connection {
 
   arrived(message: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
     const arrival = { message, response, expectsContinue };
+    this.#used = true;
     if (this.#running === undefined) {
       void this.#run(arrival);
     } else if (this.#queue.length < this.#options.limits.pipelined) {

@@ -40,6 +40,11 @@ export interface TlsFiles {
 }
 
 const DRAIN_MS = 10_000;
+const PENDING_MAX = 1_024;
+/** The first turn may be the one that is under way. */
+const QUIET_TURNS = 3;
+/** When the server closes, the first request of a connection that has just been taken may be on its way: it is awaited for so long. */
+const FIRST_REQUEST_MS = 1_000;
 
 /** Serves `handler` on node:http, or node:https where there are TLS files. @throws the system's error where it cannot listen */
 export async function listenHttp(handler: Handler, options: ListenOptions): Promise<HttpListener> {
@@ -80,12 +85,14 @@ export async function listenHttp(handler: Handler, options: ListenOptions): Prom
     endConnections() {
       ending = true;
     },
-    close(drainMs = DRAIN_MS) {
+    async close(drainMs = DRAIN_MS) {
       ending = true;
+      await acceptPending(server);
       closing = true;
-      const closed = closeServer(server, drainMs);
-      for (const connection of connections.values()) connection.closeIfIdle();
-      return closed;
+      const fresh = [...connections.values()].filter((connection) => !connection.closeIfIdle());
+      return closeServer(server, drainMs, () => {
+        for (const connection of fresh) connection.closeIfUnused();
+      });
     },
   };
 }
@@ -150,11 +157,25 @@ function boundTo(server: Server, options: ListenOptions): { address: string; por
   return { address: `${host}:${address.port}`, port: address.port };
 }
 
-function closeServer(server: Server, drainMs: number): Promise<void> {
+/** The system has taken connections that the event loop has not seen yet, one a turn: closing the listener would reset them. */
+async function acceptPending(server: Server): Promise<void> {
+  let quietTurns = 0;
+  const note = (): void => {
+    quietTurns = 0;
+  };
+  server.on("connection", note);
+  for (let turns = 0; quietTurns < QUIET_TURNS && turns < PENDING_MAX; turns += 1) {
+    quietTurns += 1;
+    await new Promise(setImmediate);
+  }
+  server.off("connection", note);
+}
+
+function closeServer(server: Server, drainMs: number, onceSettled: () => void): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => server.closeAllConnections(), drainMs);
+    const timers = [setTimeout(() => server.closeAllConnections(), drainMs), setTimeout(onceSettled, FIRST_REQUEST_MS)];
     server.close(() => {
-      clearTimeout(timer);
+      for (const timer of timers) clearTimeout(timer);
       resolve();
     });
   });
