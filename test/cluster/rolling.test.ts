@@ -114,6 +114,4 @@ test(`G2, G3: ${ROUNDS * 3} nodes are stopped and started in turn under a load, 
     sum(({ refused }) => refused),
     "nodes that were away were asked",
   ).toBeGreaterThan(0);
-    `${load.operations} ${sum((c) => c.refused)} ${sum((c) => c.reset)} ${sum((c) => c.retries)} ${Math.round(performance.now())}\n`,
-  );
 });
