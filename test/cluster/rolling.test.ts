@@ -54,7 +54,7 @@ class Load {
 
   async #push(client: PatientClient): Promise<void> {
     const seed = this.#seed++;
-    const image = makeImage(seed, 2, seed % 10 === 0 ? 6_000_000 : 30_000); // some layers are of several pieces
+    const image = makeImage(seed, 1, SLOW && seed % 10 === 0 ? 6_000_000 : 20_000); // some layers are of several pieces
     await client.push("rolling/app", `v${seed}`, image);
     this.#pushed.push({ tag: `v${seed}`, image });
     if (this.#pushed.length > 20) this.#pushed.shift();
