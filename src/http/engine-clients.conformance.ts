@@ -115,6 +115,23 @@ export function closingTests(start: Start): void {
     await Promise.all([closed, busy.closed]);
   });
 
+  test("what still runs at the drain deadline is cut", async () => {
+    const begun = Promise.withResolvers<void>();
+    const aborted = Promise.withResolvers<void>();
+    const ground = await start((_request, signal) => {
+      signal.addEventListener("abort", () => aborted.resolve());
+      begun.resolve();
+      return new Promise(() => undefined);
+    });
+    const client = await ground.client();
+    client.send(`GET / HTTP/1.1\r\n${HOST}\r\n`);
+    await begun.promise;
+    await ground.listener.close(20);
+    await Promise.all([client.closed, aborted.promise]);
+  });
+}
+
+export function lastAnswerTests(start: Start): void {
   test("before it closes, a server may have every answer end its connection, and goes on taking new ones", async () => {
     const ground = await start((request) => text(request.target));
     const kept = await ground.client();
@@ -142,20 +159,5 @@ export function closingTests(start: Start): void {
     gate.resolve();
     expect(await client.take(2 * half.byteLength, () => undefined)).toBe(2 * half.byteLength);
     await Promise.all([closed, client.closed]);
-  });
-
-  test("what still runs at the drain deadline is cut", async () => {
-    const begun = Promise.withResolvers<void>();
-    const aborted = Promise.withResolvers<void>();
-    const ground = await start((_request, signal) => {
-      signal.addEventListener("abort", () => aborted.resolve());
-      begun.resolve();
-      return new Promise(() => undefined);
-    });
-    const client = await ground.client();
-    client.send(`GET / HTTP/1.1\r\n${HOST}\r\n`);
-    await begun.promise;
-    await ground.listener.close(20);
-    await Promise.all([client.closed, aborted.promise]);
   });
 }

@@ -1,6 +1,6 @@
 import { afterEach, describe } from "vitest";
 import { requestBodyTests, requestPaceTests, responseBodyTests, streamPaceTests, unreadBodyTests } from "./engine-bodies.conformance.ts";
-import { badClientTests, closingTests, malformedTests } from "./engine-clients.conformance.ts";
+import { badClientTests, closingTests, lastAnswerTests, malformedTests } from "./engine-clients.conformance.ts";
 import { answerTests, connectionTests } from "./engine-connections.conformance.ts";
 import type { Ground, Start } from "./engine-ground.ts";
 import type { Handler, HttpListener } from "./http.ts";
@@ -43,5 +43,6 @@ export function engineConformance(name: string, listen: Listen): void {
     describe("bad clients", () => badClientTests(start));
     describe("malformed requests", () => malformedTests(start));
     describe("closing", () => closingTests(start));
+    describe("last answers", () => lastAnswerTests(start));
   });
 }
