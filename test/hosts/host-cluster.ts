@@ -40,23 +40,20 @@ export class HostCluster {
     this.env = env;
   }
 
-  /** Makes `count` hosts, and a cluster of them all; each of them votes at the end. */
-  static async found(count: number, env: NodeJS.ProcessEnv): Promise<HostCluster> {
+  /** The network and the folder, no host yet. */
+  static async prepare(env: NodeJS.ProcessEnv): Promise<HostCluster> {
     const network = await HostNetwork.create();
     await sweepFolders();
-    const folder = await mkdtemp(join(tmpdir(), `${FOLDER}${process.pid}-`));
-    const cluster = new HostCluster(network, folder, env);
-    try {
-      const first = await cluster.addHost();
-      await first.start(["--bootstrap"]);
-      cluster.#members.add(first.number);
-      for (let at = 2; at <= count; at += 1) await cluster.join(await cluster.addHost());
-      await cluster.until("all hosts vote", () => cluster.isVoting());
-    } catch (error) {
-      await cluster.remove({ keepLogs: true });
-      throw error;
-    }
-    return cluster;
+    return new HostCluster(network, await mkdtemp(join(tmpdir(), `${FOLDER}${process.pid}-`)), env);
+  }
+
+  /** Makes `count` hosts, and a cluster of them all; all that are to vote do at the end. */
+  async found(count: number): Promise<void> {
+    const first = await this.addHost();
+    await first.start(["--bootstrap"]);
+    this.#members.add(first.number);
+    for (let at = 2; at <= count; at += 1) await this.join(await this.addHost());
+    await this.until("all hosts vote", () => this.isVoting());
   }
 
   /** The hosts that are members of the cluster, whether their nodes run or not. */
@@ -151,6 +148,16 @@ export class HostCluster {
   async isVoting(): Promise<boolean> {
     const { nodes } = await this.status();
     return nodes.filter(({ role }) => role === "voter").length === Math.min(5, nodes.length - ((nodes.length + 1) % 2));
+  }
+
+  /** Whatever was done to hosts and cables is undone, and every member runs. */
+  async mendAll(): Promise<void> {
+    await this.network.mendAll();
+    for (const host of this.members) {
+      host.resume();
+      await host.freeDisk();
+      if (!host.running) await host.start();
+    }
   }
 
   /** No blob has fewer copies than it is to have, as the catalog says. */

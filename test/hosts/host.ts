@@ -110,6 +110,7 @@ export class Host {
   }
 
   resume(): void {
+    if (this.#wanted !== "paused") return;
     this.#process.signal("SIGCONT");
     this.#wanted = "running";
   }

@@ -32,7 +32,12 @@ export async function runNemesis(options: NemesisOptions): Promise<void> {
     const second =
       random.float() < TWO_SHARE && isSociable(first) ? deck.find((other) => isSociable(other) && other.realm !== first.realm) : undefined;
     if (second !== undefined) deck.splice(deck.indexOf(second), 1);
-    await runRound(options, second === undefined ? [first] : [first, second]);
+    try {
+      await runRound(options, second === undefined ? [first] : [first, second]);
+    } catch (error) {
+      record.violation(`a fault could not be begun or mended: ${error instanceof Error ? error.message : String(error)}`);
+      await options.cluster.mendAll();
+    }
     for (const host of options.cluster.members) {
       if (host.crash === undefined) continue;
       record.violation(`${host.name} ended although nobody asked it to; it said:\n${host.crash}`);

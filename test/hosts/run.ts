@@ -91,25 +91,30 @@ async function main(): Promise<number> {
     process.stdout.write(`skipped: ${reason}\n`);
     return process.env.CI === undefined ? 0 : 1;
   }
-  const seed = Number(values.seed);
-  const record = new RunRecord(print);
-  const cluster = await HostCluster.found(Number(values.hosts), SETTINGS);
+  const cluster = await HostCluster.prepare(SETTINGS);
   const interrupted = (): void => void cluster.remove({ keepLogs: false }).finally(() => process.exit(130));
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, interrupted);
-  print(`${values.hosts} hosts, each with its address: ${cluster.members.map(({ url }) => url).join(" ")}`);
-  try {
-    await runScenarios(cluster, record, seed);
-    if (Number(values.minutes) > 0) await storm(cluster, record, seed);
-  } catch (error) {
-    record.violation(`the run could not go on: ${error instanceof Error ? error.message : String(error)}`);
-  }
+  const record = new RunRecord(print);
+  await runAll(cluster, record);
   table("errors that the nodes logged", await readErrors(record, cluster.hosts));
   const failed = record.violations.length > 0;
   const keepLogs = failed || values.keep;
   await cluster.remove({ keepLogs });
   if (keepLogs) print(`logs: ${cluster.folder}`);
-  print(`seed ${seed}: ${record.violations.length} violations`);
+  print(`seed ${values.seed}: ${record.violations.length} violations`);
   return failed ? 1 : 0;
+}
+
+async function runAll(cluster: HostCluster, record: RunRecord): Promise<void> {
+  const seed = Number(values.seed);
+  try {
+    await cluster.found(Number(values.hosts));
+    print(`${values.hosts} hosts, each with its address: ${cluster.members.map(({ url }) => url).join(" ")}`);
+    await runScenarios(cluster, record, seed);
+    if (Number(values.minutes) > 0) await storm(cluster, record, seed);
+  } catch (error) {
+    record.violation(`the run could not go on: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 process.exitCode = await main();
