@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { cp, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -11,6 +11,7 @@ import { HostNetwork } from "./network.ts";
 
 const run = promisify(execFile);
 const FOLDER = "roadstead-hosts-";
+const LOGS = "roadstead-logs-";
 const POLL_MS = 100;
 /** How long a step of an administrator may take on a machine that has other things to do. */
 const STEP_MS = 60_000;
@@ -33,6 +34,7 @@ export class HostCluster {
   /** Numbers of the hosts that are members, or are about to be. */
   readonly #members = new Set<number>();
   readonly #leaving = new Set<Host>();
+  #removal: Promise<string | undefined> | undefined;
 
   private constructor(network: HostNetwork, folder: string, env: NodeJS.ProcessEnv) {
     this.network = network;
@@ -201,12 +203,23 @@ export class HostCluster {
     throw new Error(`not within ${patienceMs / 1_000} s: ${what}. ${why()}`.trimEnd());
   }
 
-  async remove({ keepLogs }: { readonly keepLogs: boolean }): Promise<void> {
+  /** Ends and removes everything, once. @returns where the logs are kept, if they are to be */
+  remove({ keepLogs }: { readonly keepLogs: boolean }): Promise<string | undefined> {
+    this.#removal ??= this.#remove(keepLogs);
+    return this.#removal;
+  }
+
+  async #remove(keepLogs: boolean): Promise<string | undefined> {
     await Promise.all(this.#hosts.map((host) => host.kill()));
     for (const host of this.#hosts) await host.removeDisk();
     await this.network.remove();
-    if (!keepLogs) await rm(this.folder, { recursive: true, force: true });
-    else for (const host of this.#hosts) await rm(host.data, { recursive: true, force: true });
+    let kept: string | undefined;
+    if (keepLogs) {
+      kept = await mkdtemp(join(tmpdir(), LOGS));
+      for (const { logFile } of this.#hosts) await cp(logFile, join(kept, basename(logFile))).catch(() => undefined); // one that never started has none
+    }
+    await rm(this.folder, { recursive: true, force: true });
+    return kept;
   }
 }
 
@@ -224,10 +237,5 @@ async function sweepFolders(): Promise<void> {
   };
   const mounts = (await readFile("/proc/self/mounts", "utf8")).split("\n").map((line) => line.split(" ")[1] ?? "");
   for (const mount of mounts) if (isDead(basename(dirname(mount)))) await run("umount", ["--lazy", mount]);
-  for (const name of (await readdir(tmpdir())).filter((each) => each.startsWith(FOLDER) && isDead(each))) {
-    // Logs that a failed run has kept stay.
-    for (const file of await readdir(join(tmpdir(), name))) {
-      if (!file.endsWith(".log")) await rm(join(tmpdir(), name, file), { recursive: true, force: true });
-    }
-  }
+  for (const name of (await readdir(tmpdir())).filter(isDead)) await rm(join(tmpdir(), name), { recursive: true, force: true });
 }

@@ -27,7 +27,8 @@ export async function runNemesis(options: NemesisOptions): Promise<void> {
   while (performance.now() < untilMs) {
     if (deck.length === 0) deck = shuffled(FAULT_KINDS, random);
     const leftMs = untilMs - performance.now();
-    const first = deck.find(({ realm }) => realm !== "membership" || leftMs >= MEMBERSHIP_MS) ?? deck[0]!;
+    const first = deck.find(({ realm }) => realm !== "membership" || leftMs >= MEMBERSHIP_MS);
+    if (first === undefined) return;
     deck.splice(deck.indexOf(first), 1);
     const second =
       random.float() < TWO_SHARE && isSociable(first) ? deck.find((other) => isSociable(other) && other.realm !== first.realm) : undefined;

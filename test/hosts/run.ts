@@ -98,9 +98,8 @@ async function main(): Promise<number> {
   await runAll(cluster, record);
   table("errors that the nodes logged", await readErrors(record, cluster.hosts));
   const failed = record.violations.length > 0;
-  const keepLogs = failed || values.keep;
-  await cluster.remove({ keepLogs });
-  if (keepLogs) print(`logs: ${cluster.folder}`);
+  const logs = await cluster.remove({ keepLogs: failed || values.keep });
+  if (logs !== undefined) print(`logs: ${logs}`);
   print(`seed ${values.seed}: ${record.violations.length} violations`);
   return failed ? 1 : 0;
 }
