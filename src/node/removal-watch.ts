@@ -27,22 +27,27 @@ const CALM_PERIODS = 12;
 const PATIENCE_MS = 3_000;
 
 /**
- * A node that was removed hears nothing any more, of its removal neither (G7): it would serve what it last knew for ever. So while it is cut off it asks the
- * others, one after the other, where it stands, and so it learns that the cluster was recovered and goes on as another.
+ * A node that was removed hears nothing any more, of its removal neither (G7): it would serve what it last knew for ever. So at its start, and while it is cut
+ * off, it asks the others where it stands, and so it learns too that the cluster was recovered and goes on as another.
  * @returns ends it
  */
 export function watchRemoval(options: RemovalWatchOptions): { stop(): void; idle(): Promise<void> } {
   const { consensus, clock } = options;
   const stopping = new AbortController();
   let running: Promise<void> | undefined;
-  let periods = 0;
-  const stopTimer = clock.every(options.periodMs ?? PERIOD_MS, () => {
-    periods += 1;
-    if (!consensus.status().cutOff && periods % CALM_PERIODS !== 1) return;
+  let calmPeriods = 0;
+  const wake = (): void => {
     running ??= look(options, stopping.signal).finally(() => {
       running = undefined;
     });
+  };
+  const stopTimer = clock.every(options.periodMs ?? PERIOD_MS, () => {
+    calmPeriods = consensus.status().cutOff ? CALM_PERIODS : calmPeriods + 1;
+    if (calmPeriods < CALM_PERIODS) return;
+    calmPeriods = 0;
+    wake();
   });
+  wake();
   return {
     stop() {
       stopTimer();
@@ -53,42 +58,49 @@ export function watchRemoval(options: RemovalWatchOptions): { stop(): void; idle
 }
 
 async function look(options: RemovalWatchOptions, stopping: AbortSignal): Promise<void> {
-  const { ask, consensus, clock, log } = options;
-  for (const member of consensus.catalog.members()) {
-    if (member.raftId === consensus.self || stopping.aborted) continue;
-    const patience = new AbortController();
-    const cancel = clock.after(PATIENCE_MS, () => patience.abort(new DOMException("no answer", "TimeoutError")));
-    try {
-      const addresses = member.addresses.map((address) => `${address}/p2p/${member.peerId}`);
-      const standing = await ask(addresses, AbortSignal.any([stopping, patience.signal]));
-      if (await settle(options, member, standing)) return;
-    } catch (error) {
-      log.debug({ member: member.name, error }, "a member could not be asked where this node stands");
-    } finally {
-      cancel();
+  const { consensus, log } = options;
+  const others = consensus.catalog.members().filter(({ raftId }) => raftId !== consensus.self);
+  const answers = await Promise.all(others.map((member) => standingAt(options, member, stopping)));
+  // one that is out of both has nothing to follow
+  for (const kind of ["superseded", "removed"]) {
+    for (const [at, { name }] of others.entries()) {
+      const answer = answers[at];
+      if (answer?.kind !== kind || stopping.aborted) continue;
+      try {
+        await settle(options, name, answer);
+        return;
+      } catch (error) {
+        log.warn({ member: name, error: String(error) }, "the recovered cluster could not be followed yet: it is tried again");
+      }
     }
   }
 }
 
-/** @returns whether nobody else is to be asked */
-async function settle({ fail, failForGood, follow }: RemovalWatchOptions, { name }: Member, standing: Standing): Promise<boolean> {
-  switch (standing.kind) {
-    case "good":
-      return false;
-    case "removed":
-      fail(
-        new NodeError(
-          `this node was removed from the cluster, as ${name} says with the cluster's signature: it ends. Its data is of no more use; to come back, join with an empty data folder and a new token`,
-        ),
-      );
-      return true;
-    case "superseded":
-      if (standing.member) await follow(standing.peer, standing.by.successor);
-      else await failForGood(supersededError(standing.by.successor, name));
-      return true;
-    default:
-      return standing satisfies never;
+/** @returns undefined where it does not answer */
+async function standingAt({ ask, clock, log }: RemovalWatchOptions, member: Member, stopping: AbortSignal): Promise<Standing | undefined> {
+  const patience = new AbortController();
+  const cancel = clock.after(PATIENCE_MS, () => patience.abort(new DOMException("no answer", "TimeoutError")));
+  try {
+    const addresses = member.addresses.map((address) => `${address}/p2p/${member.peerId}`);
+    return await ask(addresses, AbortSignal.any([stopping, patience.signal]));
+  } catch (error) {
+    log.debug({ member: member.name, error }, "a member could not be asked where this node stands");
+    return undefined;
+  } finally {
+    cancel();
   }
+}
+
+async function settle({ fail, failForGood, follow }: RemovalWatchOptions, name: string, standing: Standing): Promise<void> {
+  if (standing.kind === "superseded") {
+    if (standing.member) return follow(standing.peer, standing.by.successor);
+    return failForGood(supersededError(standing.by.successor, name));
+  }
+  fail(
+    new NodeError(
+      `this node was removed from the cluster, as ${name} says with the cluster's signature: it ends. Its data is of no more use; to come back, join with an empty data folder and a new token`,
+    ),
+  );
 }
 
 function supersededError(successor: string, name: string): NodeError {

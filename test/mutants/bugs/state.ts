@@ -105,12 +105,12 @@ export const STATE: readonly Bug[] = [
     name: "the seals of the catalog are not checked when it is opened",
     edits: [
       {
-        file: "src/consensus/catalog-store.ts",
+        file: "src/consensus/load-catalog.ts",
         find: 'if ("broken" in verdict) throw corrupt(options, verdict.broken);\n',
         replace: "",
       },
       {
-        file: "src/consensus/catalog-store.ts",
+        file: "src/consensus/load-catalog.ts",
         find: "return { chain, meta, seal: verdict.value ?? NO_SEAL };",
         replace: 'return { chain, meta, seal: ("value" in verdict ? verdict.value : undefined) ?? NO_SEAL };',
       },
