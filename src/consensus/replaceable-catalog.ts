@@ -44,6 +44,12 @@ export class ReplaceableCatalog implements AppliedCatalog {
   heldOnlyBy(member: RaftId, after: string, limit: number) {
     return this.#current.heldOnlyBy(member, after, limit);
   }
+  collector() {
+    return this.#current.collector();
+  }
+  garbage() {
+    return this.#current.garbage();
+  }
   auditTrail(limit: number) {
     return this.#current.auditTrail(limit);
   }

@@ -2,13 +2,13 @@ import { decide } from "./apply.ts";
 import { openAt } from "./apply-session.ts";
 import { type Effect, hashLink } from "./chain.ts";
 import type { Command, Outcome, Refusal } from "./commands.ts";
-import { changesOf, Draft } from "./draft.ts";
+import { changesOf, Draft, readRow } from "./draft.ts";
 import { decodeEntry, type Envelope } from "./entry.ts";
 import { HaltError } from "./halt-error.ts";
 import { CLUSTER_KEY } from "./keys.ts";
 import { Ledger } from "./ledger.ts";
 import { SESSION_WINDOW } from "./outcome-rows.ts";
-import { type ApplyContext, DEFAULT_POLICY, type Policy } from "./policy.ts";
+import { type ApplyContext, DEFAULT_POLICY, type Policy, policyOf } from "./policy.ts";
 import { CLUSTER, OUTCOME, type Session } from "./rows.ts";
 import type { Change, View } from "./view.ts";
 
@@ -63,11 +63,12 @@ export class ApplyBatch implements View {
     }
     const { stampMs, envelopes } = decodeEntry(data);
     const time = head.time + stampMs;
+    const policy = policyOf(readRow(this, CLUSTER, CLUSTER_KEY), this.#policy);
     const commands: AppliedCommand[] = [];
     const effects: Effect[] = [];
     for (const envelope of envelopes) {
       const draft = new Draft(this);
-      const context: ApplyContext = { index, time, schema: envelope?.v ?? 0, policy: this.#policy };
+      const context: ApplyContext = { index, time, schema: envelope?.v ?? 0, policy };
       const { outcome, duplicate, encoded = OUTCOME.encode(outcome) } = this.#settle(draft, context, envelope);
       effects.push({ outcome: encoded, changes: draft.changes });
       for (const [key, value] of draft.changes) this.#changes.set(key, value);

@@ -1,5 +1,6 @@
 import type { Digest } from "../core/digest.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
+import { isCollectorHeld } from "./apply-collect.ts";
 import { isHeld, readBlob, readLinkRow, readVisibleLink, renewLink as renew, writeLinkRow } from "./blob-rows.ts";
 import type { BlobCommand, ManifestCommand } from "./commands.ts";
 import { ACCEPTED, type Decision, refuse } from "./decision.ts";
@@ -160,6 +161,7 @@ export function purgeManifest(draft: Draft, context: ApplyContext, command: Of<"
   if (row === undefined) return refuse("unknown", digest);
   if (row.purgeAfter === undefined) return refuse("state", digest);
   if (row.purgeAfter > context.time) return refuse("busy", digest);
+  if (isCollectorHeld(draft)) return refuse("held", digest);
   for (const edge of row.references) shiftEdge(draft, context, repository, edge, { references: 0, trashed: -1 });
   draft.remove(trashKey(row.purgeAfter, repository, digest));
   draft.remove(manifestKey(repository, digest));

@@ -15,12 +15,12 @@ type Of<T extends (ClusterCommand | MemberCommand)["type"]> = Extract<ClusterCom
 const FOUNDER: RaftId = 1;
 
 export function initCluster(draft: Draft, context: ApplyContext, command: Of<"cluster.init">): Decision {
-  const { clusterId, publicKey, member, durability } = command;
+  const { clusterId, publicKey, member, durability, lifetimes } = command;
   const old = draft.read(CLUSTER, CLUSTER_KEY);
   if (old !== undefined) return old.clusterId === clusterId ? { value: FOUNDER } : refuse("state");
   if (durability !== undefined && (durability.acks < 1 || durability.copies < durability.acks)) return refuse("mismatch");
   if (member.versionMax < context.schema) return refuse("version");
-  draft.write(CLUSTER, CLUSTER_KEY, { clusterId, version: context.schema, publicKey, durability });
+  draft.write(CLUSTER, CLUSTER_KEY, { clusterId, version: context.schema, publicKey, durability, lifetimes });
   seat(draft, FOUNDER, member);
   return { value: FOUNDER };
 }

@@ -1,6 +1,6 @@
 import { noteAudit } from "./apply-audit.ts";
 import { addCopy, adoptBlob, commitBlob, dropCopy, evictBlob, linkRemoteBlob, mountBlob, renewLinks, unlinkBlob } from "./apply-blob.ts";
-import { acknowledgeDeletion, condemnBlob, expireLink, reclaimBlob } from "./apply-collect.ts";
+import { acknowledgeDeletion, condemnBlob, expireLink, holdCollector, noteRun, reclaimBlob } from "./apply-collect.ts";
 import { deleteManifest, deleteTag, purgeManifest, putManifest, renewLease, undeleteManifest } from "./apply-manifest.ts";
 import { addMember, initCluster, raiseVersion, removeMember, replaceMember, setMemberState, updateMember } from "./apply-member.ts";
 import { recoverCluster } from "./apply-recover.ts";
@@ -98,6 +98,10 @@ function decideManifest(
       return purgeManifest(draft, context, command);
     case "tag.delete":
       return deleteTag(draft, context, command);
+    case "gc.hold":
+      return holdCollector(draft, context, command);
+    case "gc.ran":
+      return noteRun(draft, command);
     case "gc.unlink":
       return expireLink(draft, context, command);
     case "gc.condemn":

@@ -1,11 +1,13 @@
 import type { Digest } from "../core/digest.ts";
 import type { PeerId, RaftId } from "../core/peer.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
+import type { GarbageIndex } from "./garbage-index.ts";
 import type {
   AuditRecord,
   BlobRecord,
   CatalogTime,
   ClusterRecord,
+  CollectorRecord,
   JoinTokenRecord,
   Link,
   ManifestRecord,
@@ -59,6 +61,9 @@ export interface Catalog {
   copiesOf(member: RaftId): number;
   /** Bytes of those copies. */
   copyBytesOf(member: RaftId): number;
+  /** Of the garbage collector. */
+  collector(): CollectorRecord;
+  garbage(): GarbageIndex;
   /** The latest records of the audit trail, the newest first. */
   auditTrail(limit: number): readonly AuditRecord[];
   /** Live records that list a copy of this member; digests strictly after `after`. */

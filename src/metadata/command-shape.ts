@@ -79,6 +79,7 @@ const SHAPES: { readonly [T in Command["type"]]: Shape } = {
     publicKey: bytes(1_024),
     member,
     durability: optional(fields({ copies: positive, acks: positive })),
+    lifetimes: optional(fields({ leaseMs: positive, graceMs: count, trashKeepMs: count })),
   },
   "cluster.raise": { version: positive },
   "cluster.recover": {
@@ -154,6 +155,17 @@ const SHAPES: { readonly [T in Command["type"]]: Shape } = {
   "manifest.undelete": named,
   "manifest.purge": named,
   "tag.delete": { repository, tag },
+  "gc.hold": { held: flag, reason: text(512) },
+  "gc.ran": {
+    run: fields({
+      startedMs: count,
+      endedMs: count,
+      manifests: count,
+      links: count,
+      blobs: count,
+      freed: list(fields({ raftId: positive, sizeBytes: count }), MEMBERS_MAX),
+    }),
+  },
   "gc.unlink": named,
   "gc.condemn": { digest },
   "gc.deleted": { digest, copy: positive, condemnedAt: count },

@@ -2,7 +2,7 @@ import type { Digest } from "../core/digest.ts";
 import type { PeerId, RaftId } from "../core/peer.ts";
 import type { PieceHash } from "../core/pieces.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
-import type { AuditNote, BootId, CatalogTime, Durability, Edge, Start } from "./records.ts";
+import type { AuditNote, BootId, CatalogTime, CollectRun, Durability, Edge, Lifetimes, Start } from "./records.ts";
 
 /** The highest command schema that this program can propose and apply. */
 export const COMMAND_VERSION = 1;
@@ -32,6 +32,7 @@ export type ClusterCommand =
       readonly publicKey: Uint8Array;
       readonly member: MemberFacts;
       readonly durability?: Durability;
+      readonly lifetimes?: Lifetimes;
     }
   | { readonly type: "cluster.raise"; readonly version: number }
   /**
@@ -151,6 +152,9 @@ export type ManifestCommand =
   | { readonly type: "tag.delete"; readonly repository: RepositoryName; readonly tag: Tag };
 
 export type CollectCommand =
+  /** While it is held the three that follow, and `manifest.purge`, are refused `held`. */
+  | { readonly type: "gc.hold"; readonly held: boolean; readonly reason: string }
+  | { readonly type: "gc.ran"; readonly run: CollectRun }
   | { readonly type: "gc.unlink"; readonly repository: RepositoryName; readonly digest: Digest }
   | { readonly type: "gc.condemn"; readonly digest: Digest }
   | { readonly type: "gc.deleted"; readonly digest: Digest; readonly copy: RaftId; readonly condemnedAt: number }
@@ -171,6 +175,7 @@ export type Refusal =
   | "state" // the record's state does not allow it
   | "busy" // gc: referenced again, leased or in grace
   | "count" // a drop would leave too few copies
+  | "held" // gc: until it is released nothing is deleted
   | "stale" // gc: of an earlier condemning
   | "tokenWrong" // no such join token, or not its secret: which of the two is not said
   | "tokenUsedUp" // these three only to one who has proven the secret

@@ -14,6 +14,7 @@ import type { CatalogTime } from "./records.ts";
 //   usage/<id>                                  how many copies a member holds, their bytes, and how many records have no other
 //   tokens, tokens/<place>, token/<token id>    bounds of the queue of join tokens; id of the one at a place; join token
 //   audit, audit/<number>                       bounds of the audit trail; record of it
+//   collector                                   whether the garbage collector is held, and its latest runs
 //   boot/<id>                                   the newest start of a member that the catalog knows
 //   sessions, session/<id>                      ids of the open sessions; session (G8)
 //   outcome/<session>/<slot>                    outcomes kept for retries, of several sequences that follow each other; the slots go round
@@ -42,6 +43,7 @@ export const CLUSTER_KEY = "cluster";
 export const ROSTER_KEY = "roster";
 export const SESSIONS_KEY = "sessions";
 export const TOKENS_KEY = "tokens";
+export const COLLECTOR_KEY = "collector";
 export const AUDIT_TRAIL_KEY = "audit";
 export const MEMBER_PREFIX = "member/";
 export const REPOSITORY_PREFIX = "repository/";
@@ -85,10 +87,20 @@ export function parseLeaseRest(rest: string): { readonly lease: CatalogTime; rea
   const [lease = "", digest = ""] = rest.split(NUL);
   return { lease: Number(lease), digest: digest as Digest };
 }
+export const IDLE_PREFIX = "gc/idle/";
+export const UNLINKED_PREFIX = "gc/unlinked/";
+export const CONDEMNED_PREFIX = "gc/condemned/";
+export const TRASH_PREFIX = "gc/trash/";
+export const ORPHANS_PREFIX = "gc/orphans/";
 export const idleKey = (due: CatalogTime, repository: RepositoryName, digest: Digest): string =>
-  `gc/idle/${padded(due)}${NUL}${repository}${NUL}${digest}`;
-export const unlinkedKey = (digest: Digest): string => `gc/unlinked/${digest}`;
-export const condemnedKey = (digest: Digest): string => `gc/condemned/${digest}`;
+  `${IDLE_PREFIX}${padded(due)}${NUL}${repository}${NUL}${digest}`;
+export const unlinkedKey = (digest: Digest): string => `${UNLINKED_PREFIX}${digest}`;
+export const condemnedKey = (digest: Digest): string => `${CONDEMNED_PREFIX}${digest}`;
 export const trashKey = (purgeAfter: CatalogTime, repository: RepositoryName, digest: Digest): string =>
-  `gc/trash/${padded(purgeAfter)}${NUL}${repository}${NUL}${digest}`;
-export const orphansKey = (repository: RepositoryName, subject: Digest): string => `gc/orphans/${repository}${NUL}${subject}`;
+  `${TRASH_PREFIX}${padded(purgeAfter)}${NUL}${repository}${NUL}${digest}`;
+export const orphansKey = (repository: RepositoryName, subject: Digest): string => `${ORPHANS_PREFIX}${repository}${NUL}${subject}`;
+/** What follows the prefix in a key of the idle links or of the trash. */
+export function parsePlaced(rest: string): { readonly time: CatalogTime; readonly repository: RepositoryName; readonly digest: Digest } {
+  const [time = "", repository = "", digest = ""] = rest.split(NUL);
+  return { time: Number(time), repository: repository as RepositoryName, digest: digest as Digest };
+}

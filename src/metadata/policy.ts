@@ -1,14 +1,10 @@
 import type { RepositoryName } from "../core/reference.ts";
-import type { CatalogTime, Durability } from "./records.ts";
+import type { CatalogTime, ClusterRecord, Durability, Lifetimes } from "./records.ts";
 
 const HOUR_MS = 3_600_000;
 
 /** What the cluster has decided and no command carries. The same on every node, else their states part: a change of it is a command. */
-export interface Policy {
-  /** L of design.md. */
-  readonly leaseMs: number;
-  readonly graceMs: number;
-  readonly trashKeepMs: number;
+export interface Policy extends Lifetimes {
   readonly sessionIdleMs: number;
   /** Holds where `cluster.init` named none. */
   readonly durability: Durability;
@@ -27,6 +23,11 @@ export const DEFAULT_POLICY: Policy = {
   allowsRemote: () => false,
   allowsAdoption: () => false,
 };
+
+/** `policy`, with what the cluster's record says of it. */
+export function policyOf(cluster: ClusterRecord | undefined, policy: Policy): Policy {
+  return cluster?.lifetimes === undefined ? policy : { ...policy, ...cluster.lifetimes };
+}
 
 /** Where and when a command applies. */
 export interface ApplyContext {

@@ -95,10 +95,15 @@ const COMMANDS: readonly (readonly [weight: number, make: Make])[] = [
   [2, (pick) => ({ type: "manifest.undelete", repository: pick(REPOSITORIES), digest: pick(MANIFESTS) })],
   [3, (pick) => ({ type: "manifest.purge", repository: pick(REPOSITORIES), digest: pick(MANIFESTS) })],
   [1, (pick) => ({ type: "tag.delete", repository: pick(REPOSITORIES), tag: pick(TAGS) })],
+  [1, (pick) => ({ type: "gc.hold", held: pick([true, ...Array<false>(9).fill(false)]), reason: "because" })],
+  [
+    1,
+    () => ({ type: "gc.ran", run: { startedMs: 1, endedMs: 2, manifests: 3, links: 4, blobs: 5, freed: [{ raftId: 1, sizeBytes: 6 }] } }),
+  ],
   [4, (pick) => ({ type: "gc.unlink", ...named(pick) })],
-  [3, (pick) => ({ type: "gc.condemn", digest: pick(BLOBS) })],
-  [6, (pick, store) => deleted(pick, store)],
-  [7, (pick, store) => ((digest) => ({ type: "gc.reclaim", digest, condemnedAt: condemnedAt(store, digest) }))(pick(BLOBS))],
+  [4, (pick) => ({ type: "gc.condemn", digest: pick(BLOBS) })],
+  [9, (pick, store) => deleted(pick, store)],
+  [8, (pick, store) => ((digest) => ({ type: "gc.reclaim", digest, condemnedAt: condemnedAt(store, digest) }))(pick(BLOBS))],
 ];
 const POOL = COMMANDS.flatMap(([weight, make]) => Array<Make>(weight).fill(make));
 

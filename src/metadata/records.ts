@@ -13,6 +13,16 @@ export interface Durability {
   readonly acks: number;
 }
 
+/** How long what nothing needs any more stays, in ms of catalog time. */
+export interface Lifetimes {
+  /** L of design.md: a link, or an untagged manifest, that a pusher was told of. */
+  readonly leaseMs: number;
+  /** A blob after its last reference went. */
+  readonly graceMs: number;
+  /** A deleted manifest, until it is purged. */
+  readonly trashKeepMs: number;
+}
+
 export interface ClusterRecord {
   readonly clusterId: string;
   /** `cluster.version`: the highest command schema that may be proposed. */
@@ -21,6 +31,8 @@ export interface ClusterRecord {
   readonly publicKey: Uint8Array;
   /** The defaults of the policy where `cluster.init` named none. */
   readonly durability?: Durability | undefined;
+  /** Those of the policy where `cluster.init` named none. */
+  readonly lifetimes?: Lifetimes | undefined;
   /** The clusters that this one was before it was recovered, the oldest first. */
   readonly former?: readonly FormerCluster[] | undefined;
 }
@@ -182,6 +194,27 @@ export interface AuditRecord extends AuditNote {
   readonly number: number;
   /** The node that noted it. */
   readonly raftId: RaftId;
+}
+
+/** What a run of the garbage collector has done, as it says itself. */
+export interface CollectRun {
+  /** Wall time of the node that ran it, in ms: for people. */
+  readonly startedMs: number;
+  readonly endedMs: number;
+  /** Manifests out of the trash for good. */
+  readonly manifests: number;
+  readonly links: number;
+  readonly blobs: number;
+  /** Freed, or to be freed, on each node. */
+  readonly freed: readonly { readonly raftId: RaftId; readonly sizeBytes: number }[];
+}
+
+/** Of the garbage collector. */
+export interface CollectorRecord {
+  /** While it is held nothing is deleted anywhere. */
+  readonly held: { readonly since: CatalogTime; readonly reason: string } | undefined;
+  /** The latest, the newest first. */
+  readonly runs: readonly CollectRun[];
 }
 
 export interface RepositoryRecord {

@@ -47,7 +47,7 @@ test("random logs accept every kind of command, so that nothing below passes bec
       const log = makeLog(draws);
       for (const type of log.accepted) accepted.add(type);
     }),
-    { ...RUNS, numRuns: 80 },
+    { ...RUNS, numRuns: 200 },
   );
   expect([...accepted].sort()).toEqual(
     [
@@ -63,7 +63,18 @@ test("random logs accept every kind of command, so that nothing below passes bec
         "cluster.init",
         "cluster.recover",
       ],
-      ...["copy.add", "copy.drop", "gc.condemn", "gc.deleted", "gc.reclaim", "gc.unlink", "lease.renew", "lease.renewLinks"],
+      ...[
+        "copy.add",
+        "copy.drop",
+        "gc.condemn",
+        "gc.deleted",
+        "gc.hold",
+        "gc.ran",
+        "gc.reclaim",
+        "gc.unlink",
+        "lease.renew",
+        "lease.renewLinks",
+      ],
       ...[
         "manifest.delete",
         "manifest.purge",

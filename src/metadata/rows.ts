@@ -8,6 +8,7 @@ import type {
   BootId,
   CatalogTime,
   ClusterRecord,
+  CollectorRecord,
   JoinTokenRecord,
   Link,
   ManifestRecord,
@@ -112,7 +113,7 @@ export interface ManifestRow extends Omit<ManifestRecord, "digest" | "bytes"> {
 
 export type ReferrerRow = Omit<Referrer, "digest">;
 
-export const CLUSTER = row<ClusterRecord>(["clusterId", "version", "publicKey", "durability", "former"]);
+export const CLUSTER = row<ClusterRecord>(["clusterId", "version", "publicKey", "durability", "lifetimes", "former"]);
 export const MEMBER = row<Member>([
   "raftId",
   "peerId",
@@ -132,6 +133,7 @@ export const TOKEN = row<JoinTokenRecord>(["id", "hash", "usesLeft", "expiresAt"
 export const BOOT = row<BootId>(["incarnation", "nonce"]);
 /** Where the queue of join tokens begins and ends. */
 export const TOKENS = row<{ readonly first: number; readonly next: number }>(["first", "next"]);
+export const COLLECTOR = row<CollectorRecord>(["held", "runs"]);
 /** Where the audit trail begins and ends. */
 export const AUDIT_TRAIL = row<{ readonly first: number; readonly next: number }>(["first", "next"]);
 export const AUDIT = row<Omit<AuditRecord, "number">>(["raftId", "atMs", "action", "target", "detail"]);

@@ -4,11 +4,13 @@ import type { PeerId, RaftId } from "../core/peer.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
 import type { Catalog } from "./catalog.ts";
 import { readRow } from "./draft.ts";
+import { type GarbageIndex, garbageIndex } from "./garbage-index.ts";
 import {
   AUDIT_TRAIL_KEY,
   auditKey,
   blobKey,
   CLUSTER_KEY,
+  COLLECTOR_KEY,
   contentKey,
   HEAD_KEY,
   holderPrefix,
@@ -39,6 +41,7 @@ import type {
   BlobRecord,
   CatalogTime,
   ClusterRecord,
+  CollectorRecord,
   Durability,
   JoinTokenRecord,
   Link,
@@ -53,6 +56,7 @@ import {
   AUDIT_TRAIL,
   BLOB,
   CLUSTER,
+  COLLECTOR,
   HEAD,
   type Head,
   LINK,
@@ -295,6 +299,14 @@ class StoreCatalog implements AppliedCatalog {
 
   #staying(record: BlobRecord): number {
     return this.holders(record).filter((member) => !member.draining).length;
+  }
+
+  collector(): CollectorRecord {
+    return this.#plain(COLLECTOR, COLLECTOR_KEY) ?? { held: undefined, runs: [] };
+  }
+
+  garbage(): GarbageIndex {
+    return garbageIndex(this.#store);
   }
 
   auditTrail(limit: number): readonly AuditRecord[] {

@@ -14,6 +14,7 @@ const ERRORS = {
   state: ["CONFLICT", "the state of the content does not allow it"],
   busy: ["CONFLICT", "the content is in use"],
   count: ["CONFLICT", "too few copies would be left"],
+  held: ["CONFLICT", "the garbage collector is held"],
   stale: ["CONFLICT", "the state has moved on"],
   tokenWrong: ["DENIED", "there is no such token"],
   tokenUsedUp: ["DENIED", "the token is used up"],
