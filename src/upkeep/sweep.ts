@@ -3,6 +3,7 @@ import type { Consensus } from "../consensus/consensus.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Digest } from "../core/digest.ts";
 import type { Log } from "../core/log.ts";
+import { untilSynced } from "./synced.ts";
 
 export interface SweepOptions {
   readonly consensus: Consensus;
@@ -95,7 +96,7 @@ class Sweeper implements Sweeping {
       const page: readonly Digest[] = await blobs.list(after, PAGE);
       after = page.length < PAGE ? undefined : page.at(-1);
       const stray = page.filter((digest) => !this.#isLive(digest));
-      if (stray.length > 0) await this.#untilSynced(consensus.status().appliedIndex);
+      if (stray.length > 0) await untilSynced(consensus, consensus.status().appliedIndex, signal);
       for (const digest of stray) {
         signal.throwIfAborted();
         if (await blobs.drop(digest, () => !this.#isLive(digest) && !this.#isPinned(digest))) swept += 1;
@@ -113,22 +114,5 @@ class Sweeper implements Sweeping {
 
   #isPinned(digest: Digest): boolean {
     return this.#options.blobs.pins().some((pin) => pin.digest === digest);
-  }
-
-  async #untilSynced(index: number): Promise<void> {
-    const { consensus } = this.#options;
-    const { signal } = this.#stopping;
-    signal.throwIfAborted();
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const stopListening = consensus.onSynced((synced) => {
-      if (synced >= index) resolve();
-    });
-    const abort = (): void => reject(signal.reason);
-    signal.addEventListener("abort", abort, { once: true });
-    if (consensus.status().syncedIndex >= index) resolve();
-    await promise.finally(() => {
-      stopListening();
-      signal.removeEventListener("abort", abort);
-    });
   }
 }

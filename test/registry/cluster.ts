@@ -14,6 +14,7 @@ import { parseReference, type RepositoryName, type Tag } from "../../src/core/re
 import type { Exchange } from "../../src/exchange/exchange.ts";
 import { createMemoryHub, type MemoryHub } from "../../src/exchange/memory.ts";
 import type { Command, Outcome } from "../../src/metadata/commands.ts";
+import type { Lifetimes } from "../../src/metadata/records.ts";
 import { factsOf } from "../../src/metadata/scenario.ts";
 import type { RegistryLimits } from "../../src/registry/context.ts";
 import { createRegistry } from "../../src/registry/create.ts";
@@ -96,6 +97,7 @@ export interface TestClusterOptions {
   readonly nodes?: number;
   readonly copies?: number;
   readonly acks?: number;
+  readonly lifetimes?: Lifetimes;
   readonly clock?: Clock;
   readonly repairAfterMs?: number;
   /** Copies are moved to where placement wants them, under this rate; without it they stay. */
@@ -122,7 +124,9 @@ export class TestCluster {
   static async start(options: TestClusterOptions = {}): Promise<TestCluster> {
     const cluster = new TestCluster(options);
     const durability = { copies: options.copies ?? 3, acks: options.acks ?? 2 };
-    await cluster.apply({ type: "cluster.init", clusterId: "test", publicKey: new Uint8Array(1), member: factsOf(1), durability });
+    const lifetimes = options.lifetimes === undefined ? {} : { lifetimes: options.lifetimes };
+    const publicKey = new Uint8Array(1);
+    await cluster.apply({ type: "cluster.init", clusterId: "test", publicKey, member: factsOf(1), durability, ...lifetimes });
     await cluster.apply({ type: "token.create", id: "t", hash: SECRET_HASH, uses: 100, ttlMs: 2 ** 40 });
     cluster.#build(1, 1);
     while (cluster.nodes.length < (options.nodes ?? 1)) await cluster.join();
