@@ -5,6 +5,7 @@ import { systemCode } from "../core/errors.ts";
 import { programVersion } from "../core/program-version.ts";
 import { auditCommand } from "./audit.ts";
 import { Failure } from "./failure.ts";
+import { gcCommand } from "./gc.ts";
 import { nodeCommands } from "./nodes.ts";
 import { recoverCommands } from "./recover.ts";
 import { serveCommand } from "./serve.ts";
@@ -33,7 +34,8 @@ export async function runProgram(args: readonly string[], environment: Terminal[
     .addCommand(serveCommand(terminal))
     .addCommand(statusCommand(terminal))
     .addCommand(tokenCommand(terminal))
-    .addCommand(auditCommand(terminal));
+    .addCommand(auditCommand(terminal))
+    .addCommand(gcCommand(terminal));
   for (const command of [...nodeCommands(terminal), ...recoverCommands(terminal)]) program.addCommand(command);
   embed(program);
   try {

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { renderAudit } from "./audit.ts";
+import { renderCollected, renderCollector } from "./gc.ts";
 import { renderTokens } from "./token.ts";
 
 test("tokens are a table that says what became of each", () => {
@@ -19,4 +20,21 @@ test("the audit trail ends with its newest record, and an empty one says so", ()
     /^AT .*\n2026-01-01 .* old .*\n2026-01-02 .* new .*\n$/,
   );
   expect(renderAudit([])).toContain("Nothing");
+});
+
+test("the garbage collector's table says whether it runs, what it waits for and what its runs freed", () => {
+  const freed = [
+    { node: "n1", bytes: 1_048_576 },
+    { node: "n2", bytes: 1_048_576 },
+  ];
+  const collected = { manifests: 1, links: 2, blobs: 3, freed };
+  const run = { ...collected, startedAt: "2026-01-01T00:00:00.000Z", endedAt: "2026-01-01T00:00:01.000Z" };
+  const text = renderCollector({ held: "an audit", running: false, condemned: 2, awaited: ["n2"], runs: [run] });
+  expect(text).toMatch(
+    /^collector {2}held: an audit\ncondemned {2}2, awaited from n2\n\nRUN .*\n2026-01-01T00:00:00.000Z +1 +2 +3 +2\.0 MiB\n$/,
+  );
+  expect(renderCollector({ running: false, condemned: 0, awaited: [], runs: [] })).toBe("collector  waits for its time\ncondemned  0\n");
+  expect(renderCollected(collected, true)).toBe(
+    "1 manifests would be purged, 2 links and 3 blobs would be removed.\nNODE  TO BE FREED\nn1    1.0 MiB\nn2    1.0 MiB\n",
+  );
 });

@@ -152,6 +152,11 @@ function checkTogether(config: Config, found: ReadonlyMap<Key, Found>, problems:
       `${where("durability.acks", "durability.copies")}: durability.acks is ${acks}, more than durability.copies (${copies}); expected at most ${copies}`,
     );
   }
+  if (config["gc.lease"] < config["uploads.expireAfter"]) {
+    problems.push(
+      `${where("gc.lease", "uploads.expireAfter")}: gc.lease is shorter than uploads.expireAfter, so that what an upload relies on could go under it; expected at least as long`,
+    );
+  }
   if ((config["http.tlsCert"] === "") !== (config["http.tlsKey"] === "")) {
     problems.push(`${where("http.tlsCert", "http.tlsKey")}: http.tlsCert and http.tlsKey go together; expected both or neither`);
   }

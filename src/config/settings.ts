@@ -99,6 +99,19 @@ export const SETTINGS = {
     "Projects whose manifests may name content that is not there (sparse indexes and images); the same on every node.",
   ),
   "uploads.expireAfter": setting("24h", duration, "An upload session that is idle for so long is dropped."),
+  "gc.every": setting("1h", duration, "How long after a run of the garbage collector the leader begins another."),
+  "gc.rate": setting("200MiB", bytes, "Bytes a second of blobs that a node unlinks at most."),
+  "gc.lease": setting(
+    "24h",
+    duration,
+    "How long what a pusher was told of stays without a manifest that names it; at least uploads.expireAfter. Read when the cluster is made.",
+  ),
+  "gc.grace": setting(
+    "1h",
+    duration,
+    "How long a blob stays after the last manifest that names it is gone. Read when the cluster is made.",
+  ),
+  "gc.trash": setting("24h", duration, "How long a deleted manifest can be taken back. Read when the cluster is made."),
   "shutdown.delay": setting(
     "1s",
     duration,

@@ -1,10 +1,3 @@
-import { OciError } from "../core/errors.ts";
-import { json } from "./answers.ts";
-import { type WrapOptions, wrap } from "./app.ts";
-import { readBody } from "./body.ts";
-import type { Handler, HttpRequest, HttpResponse } from "./http.ts";
-import { parseQuery } from "./query.ts";
-
 /** What an administrator may ask of this node; `node/` implements it. */
 export interface Admin {
   status(): Promise<ClusterStatus>;
@@ -18,6 +11,14 @@ export interface Admin {
   revokeToken(id: string): Promise<TokenStatus>;
   /** The newest first. */
   audit(limit: number): Promise<readonly AuditEntry[]>;
+  collector(): Promise<CollectorStatus>;
+  /** Begins a run on this node, where none goes on there. @throws OciError CONFLICT where the collector is held */
+  collect(): Promise<CollectorStatus>;
+  /** What a run would free now; nothing is written. */
+  foreseeCollection(): Promise<Collected>;
+  /** Nothing is deleted anywhere until it is released. */
+  holdCollector(reason: string): Promise<CollectorStatus>;
+  releaseCollector(): Promise<CollectorStatus>;
   /** What a recovery would do. @throws OciError CONFLICT where there is nothing to recover */
   recoveryPlan(): Promise<RecoveryPlan>;
   /** Without a quorum. @param lost names of all the members that do not answer; they are given up for good. @returns before it is done */
@@ -45,6 +46,33 @@ export interface TokenStatus {
   readonly usesLeft: number;
   /** Of catalog time, which stands still without a quorum; 0 where it is over. */
   readonly msLeft: number;
+}
+
+/** What a run of the garbage collector has freed, or would. */
+export interface Collected {
+  /** Deleted manifests, out of the trash for good. */
+  readonly manifests: number;
+  /** Of blobs to repositories. */
+  readonly links: number;
+  readonly blobs: number;
+  /** By node: of files that are gone, or about to go. */
+  readonly freed: readonly { readonly node: string; readonly bytes: number }[];
+}
+
+export interface CollectorStatus {
+  /** Why nothing is deleted; undefined where it is not held. */
+  readonly held: string | undefined;
+  /** Whether a run goes on at the node that answers. */
+  readonly running: boolean;
+  /** Of that run, or of the last one there. */
+  readonly here: Collected | undefined;
+  /** Why the last run there ended before its time. */
+  readonly failure: string | undefined;
+  /** Blobs that are condemned and not reclaimed yet, at most a thousand, and the nodes that have yet to unlink them. */
+  readonly condemned: number;
+  readonly awaited: readonly string[];
+  /** The newest first. */
+  readonly runs: readonly (Collected & { readonly startedAt: string; readonly endedAt: string })[];
 }
 
 /** A cluster without a quorum, as far as it can be reached. */
@@ -121,126 +149,4 @@ export interface NodeDisk {
   readonly reserveBytes: number;
   /** `blobs`: no blob is taken; `writes`: no manifest either. */
   readonly low: "no" | "blobs" | "writes";
-}
-
-const BODY_BYTES_MAX = 64 * 1024;
-const USES_MAX = 1_000;
-const TTL_MS_MAX = 365 * 24 * 3_600_000;
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 24 * 3_600_000 };
-/** `uses` and `ttl` are optional; a ttl that is a number is in ms. */
-const TOKEN_EXAMPLE = '{"uses": 1, "ttl": "1h"}';
-const TOKEN_ID_EXAMPLE = '{"id": "FIRST-PART-OF-THE-TOKEN"}';
-const AUDIT_ENTRIES = 50;
-const AUDIT_ENTRIES_MAX = 1_000;
-const RECOVERY_EXAMPLE = '{"clusterId": "ID", "lost": ["node-2", "node-3"]}';
-const NODE_EXAMPLE = '{"node": "node-2"}';
-const TTL = /^(\d{1,12})(ms|s|m|h|d)$/;
-
-/** `/_roadstead/v1`: served on the unix socket (0600) alone, until there are users. */
-export function createAdminApp(admin: Admin, options: WrapOptions): Handler {
-  return wrap(options, (request, _signal, seen) => {
-    seen.label = "admin";
-    switch (request.path) {
-      case "/_roadstead/v1/status":
-        requireMethod(request, "GET");
-        return admin.status().then((status) => json(200, status));
-      case "/_roadstead/v1/tokens":
-        if (request.method === "GET") return admin.tokens().then((tokens) => json(200, { tokens }));
-        requireMethod(request, "POST");
-        return createToken(admin, request);
-      case "/_roadstead/v1/tokens/revoke":
-        requireMethod(request, "POST");
-        return wishOf(request, TOKEN_ID_EXAMPLE).then(async (wish) => json(200, await admin.revokeToken(tokenIdOf(wish))));
-      case "/_roadstead/v1/audit":
-        requireMethod(request, "GET");
-        return admin.audit(limitOf(request)).then((entries) => json(200, { entries }));
-      case "/_roadstead/v1/recovery":
-        if (request.method === "GET") return admin.recoveryPlan().then((plan) => json(200, plan));
-        requireMethod(request, "POST");
-        return wishOf(request, RECOVERY_EXAMPLE).then(async (wish) => json(202, await recover(admin, wish)));
-      case "/_roadstead/v1/blobs/lost":
-        requireMethod(request, "GET");
-        return admin.lostBlobs().then((blobs) => json(200, { blobs }));
-      case "/_roadstead/v1/nodes/drain":
-        requireMethod(request, "POST");
-        return wishOf(request).then(async (wish) => json(200, await admin.drain(nodeOf(wish))));
-      case "/_roadstead/v1/nodes/undrain":
-        requireMethod(request, "POST");
-        return wishOf(request).then(async (wish) => json(200, await admin.undrain(nodeOf(wish))));
-      case "/_roadstead/v1/nodes/remove":
-        requireMethod(request, "POST");
-        return wishOf(request).then(async (wish) =>
-          json(200, await admin.remove(nodeOf(wish), { lost: flagOf(wish, "lost"), force: flagOf(wish, "force") })),
-        );
-      case "/_roadstead/v1/leader":
-        requireMethod(request, "POST");
-        return wishOf(request).then(async (wish) => json(200, await admin.transferLeader("node" in wish ? nodeOf(wish) : undefined)));
-      default:
-        throw new OciError("NOT_FOUND", "the admin API has no such path");
-    }
-  });
-}
-
-function requireMethod(request: HttpRequest, method: string): void {
-  if (request.method === method) return;
-  throw new OciError("METHOD_NOT_ALLOWED", `${request.path} takes ${method}`, { allow: method });
-}
-
-async function createToken(admin: Admin, request: HttpRequest): Promise<HttpResponse> {
-  const { uses = 1, ttl = "1h" } = await wishOf(request, TOKEN_EXAMPLE);
-  if (typeof uses !== "number" || !Number.isInteger(uses) || uses < 1 || uses > USES_MAX) {
-    throw new OciError("REQUEST_INVALID", `uses is to be a whole number from 1 to ${USES_MAX}`);
-  }
-  return json(201, await admin.createToken({ uses, ttlMs: parseTtl(ttl) }), ["Cache-Control", "no-store"]);
-}
-
-/** The body, an object in JSON; none is an empty one. */
-async function wishOf(request: HttpRequest, example = NODE_EXAMPLE): Promise<Readonly<Record<string, unknown>>> {
-  const bytes = await readBody(request, BODY_BYTES_MAX);
-  let wish: unknown = {};
-  try {
-    if (bytes.byteLength > 0) wish = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (error) {
-    throw new OciError("REQUEST_INVALID", `the body is no JSON: send ${example}`, {}, error);
-  }
-  if (typeof wish !== "object" || wish === null || Array.isArray(wish)) {
-    throw new OciError("REQUEST_INVALID", `the body is to be an object: ${example}`);
-  }
-  return wish as Readonly<Record<string, unknown>>;
-}
-
-function recover(admin: Admin, { clusterId, lost }: Readonly<Record<string, unknown>>): ReturnType<Admin["recover"]> {
-  if (typeof clusterId === "string" && Array.isArray(lost) && lost.every((name) => typeof name === "string")) {
-    return admin.recover(clusterId, lost);
-  }
-  throw new OciError("REQUEST_INVALID", `a recovery names the cluster, and the nodes that are lost: ${RECOVERY_EXAMPLE}`);
-}
-
-function tokenIdOf({ id }: Readonly<Record<string, unknown>>): string {
-  if (typeof id === "string" && id !== "") return id;
-  throw new OciError("REQUEST_INVALID", `id is to be the id of a token: ${TOKEN_ID_EXAMPLE}`);
-}
-
-function limitOf(request: HttpRequest): number {
-  const limit = Number(parseQuery(request.query).get("limit") ?? AUDIT_ENTRIES);
-  if (Number.isInteger(limit) && limit >= 1 && limit <= AUDIT_ENTRIES_MAX) return limit;
-  throw new OciError("REQUEST_INVALID", `limit is to be a whole number from 1 to ${AUDIT_ENTRIES_MAX}`);
-}
-
-function nodeOf({ node }: Readonly<Record<string, unknown>>): string {
-  if (typeof node === "string" && node !== "") return node;
-  throw new OciError("REQUEST_INVALID", `node is to be a node's name or peer id: ${NODE_EXAMPLE}`);
-}
-
-function flagOf(wish: Readonly<Record<string, unknown>>, name: string): boolean {
-  const { [name]: flag = false } = wish;
-  if (typeof flag === "boolean") return flag;
-  throw new OciError("REQUEST_INVALID", `${name} is to be true or false`);
-}
-
-function parseTtl(ttl: unknown): number {
-  const match = typeof ttl === "string" ? TTL.exec(ttl) : null;
-  const ttlMs = match === null ? ttl : Number(match[1]) * (UNITS[match[2] ?? ""] ?? Number.NaN);
-  if (typeof ttlMs === "number" && Number.isInteger(ttlMs) && ttlMs >= 1 && ttlMs <= TTL_MS_MAX) return ttlMs;
-  throw new OciError("REQUEST_INVALID", "ttl is to be a duration up to 365d, like 30m, 24h or 7d");
 }

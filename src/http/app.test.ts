@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { OciError } from "../core/errors.ts";
 import { seededRandom } from "../core/random.ts";
-import { createAdminApp } from "./admin.ts";
+import { createAdminApp } from "./admin-app.ts";
 import { appDouble, ask, LogDouble } from "./app-double.ts";
 import { DEFAULT_LIMITS } from "./limits.ts";
 
@@ -170,6 +170,8 @@ test("/metrics counts requests by route, method and status, their latency, bytes
   expect(again).toContain('roadstead_http_requests_total{route="blob",method="GET",status="200"} 1\n'); // a scrape adds nothing
 });
 
+const COLLECTED = { manifests: 1, links: 2, blobs: 3, freed: [{ node: "n1", bytes: 4 }] };
+const COLLECTOR = { held: undefined, running: false, here: undefined, failure: undefined, condemned: 0, awaited: [], runs: [] };
 const TOKEN = { id: "i", state: "good", usesLeft: 1, msLeft: 60_000 } as const;
 
 function adminDouble() {
@@ -187,6 +189,11 @@ function adminDouble() {
         wishes.push({ revoke: id });
         return { ...TOKEN, state: "revoked" };
       },
+      collector: async () => COLLECTOR,
+      collect: async () => COLLECTOR,
+      foreseeCollection: async () => COLLECTED,
+      holdCollector: async (reason) => ({ ...COLLECTOR, held: reason }),
+      releaseCollector: async () => COLLECTOR,
       audit: async (limit) => [{ number: limit, at: "", node: "n1", action: "join.refused", target: "p", detail: "wrong" }],
       recoveryPlan: async () => ({ clusterId: "c", chosen: "n1", survivors: [], lost: [{ name: "n2", http: "" }], lostBlobs: 3 }),
       recover: async (clusterId, lost) => {
@@ -309,4 +316,21 @@ test("the admin API plans a recovery and orders it, and lists what is lost", asy
     expect((await ask(handler, "POST", "/_roadstead/v1/recovery", { body })).status, body).toBe(400);
   expect(wishes).toEqual([{ recover: "c", lost: ["n2"] }]);
   expect((await ask(handler, "GET", "/_roadstead/v1/blobs/lost")).json).toEqual({ blobs: [{ digest: "sha256:1", repositories: ["a"] }] });
+});
+
+test("the admin API shows, runs, foresees, holds and releases the garbage collector", async () => {
+  const { handler } = adminDouble();
+  const shown = { running: false, condemned: 0, awaited: [], runs: [] };
+  expect((await ask(handler, "GET", "/_roadstead/v1/gc")).json).toEqual(shown);
+  const run = await ask(handler, "POST", "/_roadstead/v1/gc/run");
+  expect([run.status, run.json]).toEqual([202, shown]);
+  expect((await ask(handler, "GET", "/_roadstead/v1/gc/foresee")).json).toEqual(COLLECTED);
+  expect((await ask(handler, "POST", "/_roadstead/v1/gc/hold", { body: '{"reason":"an audit"}' })).json).toEqual({
+    ...shown,
+    held: "an audit",
+  });
+  expect((await ask(handler, "POST", "/_roadstead/v1/gc/hold", { body: '{"reason":7}' })).status).toBe(400);
+  expect((await ask(handler, "POST", "/_roadstead/v1/gc/release")).json).toEqual(shown);
+  const wrong = await ask(handler, "DELETE", "/_roadstead/v1/gc/run");
+  expect([wrong.status, wrong.headers.get("allow")]).toEqual([405, "POST"]);
 });

@@ -6,6 +6,8 @@ import type { Random } from "../core/random.ts";
 import type { Host } from "../exchange/libp2p/host.ts";
 import type { Admin, AuditEntry, ClusterStatus, NodeStatus } from "../http/admin.ts";
 import type { Member } from "../metadata/records.ts";
+import type { Collector } from "../upkeep/collector.ts";
+import { createCollectAdmin } from "./admin-collect.ts";
 import { createMemberAdmin } from "./admin-members.ts";
 import { createRecoveryAdmin, LOST_COUNTED, lostWarning } from "./admin-recover.ts";
 import { createTokenAdmin } from "./admin-tokens.ts";
@@ -17,6 +19,7 @@ export interface AdminOptions {
   readonly consensus: Consensus;
   readonly membership: Pick<Membership, "transferLeader">;
   readonly host: Host;
+  readonly collector: Pick<Collector, "state" | "start" | "foresee">;
   readonly recovery: Pick<Recovery, "plan" | "perform">;
   /** The cluster's public key, SPKI DER. */
   readonly publicKey: Uint8Array;
@@ -32,6 +35,7 @@ export function createAdmin(options: AdminOptions): Admin {
     audit: (limit) => auditEntries(options, limit),
     ...createRecoveryAdmin(options),
     ...createTokenAdmin(options),
+    ...createCollectAdmin(options),
     ...createMemberAdmin(options),
   };
 }

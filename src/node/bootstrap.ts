@@ -37,6 +37,7 @@ export async function initCluster(
     publicKey: publicKeyOf(keys),
     member,
     durability: { copies: config["durability.copies"], acks: config["durability.acks"] },
+    lifetimes: { leaseMs: config["gc.lease"], graceMs: config["gc.grace"], trashKeepMs: config["gc.trash"] },
   });
   if (outcome.refused !== undefined)
     throw new NodeError(`the cluster could not be made (${outcome.refused}): begin again with an empty data folder`);

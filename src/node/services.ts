@@ -13,7 +13,7 @@ import { projectOf } from "../core/reference.ts";
 import type { Host } from "../exchange/libp2p/host.ts";
 import { createLibp2pExchange, type Libp2pExchange } from "../exchange/libp2p/libp2p-exchange.ts";
 import { askStanding } from "../exchange/libp2p/standing.ts";
-import { createAdminApp } from "../http/admin.ts";
+import { createAdminApp } from "../http/admin-app.ts";
 import { createApp } from "../http/app.ts";
 import { createMetrics } from "../http/metrics.ts";
 import { listenHttp } from "../http/node-http/server.ts";
@@ -24,11 +24,12 @@ import { startExpiring } from "../upkeep/expire.ts";
 import { keepMembers } from "../upkeep/members.ts";
 import { keepPresence } from "../upkeep/presence.ts";
 import { keepVersion } from "../upkeep/version.ts";
-import { createAdmin } from "./admin.ts";
+import { type AdminOptions, createAdmin } from "./admin.ts";
 import { placeAdminSocket } from "./admin-socket.ts";
 import { publicKeyOf } from "./bootstrap.ts";
 import { watchSkew } from "./clock-skew.ts";
 import type { ClusterKeys, ClusterState } from "./cluster-state.ts";
+import { startCollecting } from "./collecting.ts";
 import type { Front } from "./front.ts";
 import { admitNewcomers } from "./join.ts";
 import { type Departure, leave } from "./leave.ts";
@@ -111,7 +112,8 @@ export async function startServices(base: Foundation): Promise<Services> {
   const recovery = new Recovery({ ...base, log: log.child({ part: "recovery" }) });
   await serveRecovery(host, clock, recovery);
   watchMembership(base, recovery);
-  const adminSocket = await openAdminDoor(base, recovery, vitals);
+  const collector = startCollecting(base, blobs);
+  const adminSocket = await openAdminDoor(base, { recovery, collector, vitals });
   const departure: Departure = { stopping: false, closing: false };
   const readiness = {
     stopping: () => departure.stopping,
@@ -253,10 +255,10 @@ function watchMembership(
   stack.defer(consensus.onInstalled(() => host.membershipChanged()));
 }
 
-async function openAdminDoor(base: Foundation, recovery: Recovery, vitals: () => Promise<Vitals>): Promise<string> {
+async function openAdminDoor(base: Foundation, shown: Pick<AdminOptions, "recovery" | "collector" | "vitals">): Promise<string> {
   const { consensus, host, keys, clock, random, front, data, stack } = base;
   const log = base.log.child({ part: "admin" });
-  const admin = createAdmin({ consensus, membership: consensus, host, recovery, publicKey: publicKeyOf(keys), vitals, clock, random, log });
+  const admin = createAdmin({ consensus, membership: consensus, host, ...shown, publicKey: publicKeyOf(keys), clock, random, log });
   const place = placeAdminSocket(data);
   stack.defer(() => place.forget());
   const handler = createAdminApp(admin, { log, random, clock, limits: front.limits, tally: undefined, accessLog: "writes" });

@@ -16,7 +16,7 @@ export interface RegistryLimits {
   readonly deadlineMs: number;
   /** How long the owner of an upload is awaited while it restarts. */
   readonly ownerWaitMs: number;
-  /** L of design.md; the same as the catalog's policy. */
+  /** L of design.md, where the cluster's record names none. */
   readonly leaseMs: number;
 }
 
@@ -39,6 +39,8 @@ export interface RegistryOptions {
 
 /** What every use case needs. */
 export interface Context extends Omit<RegistryOptions, "limits" | "allowsSparse"> {
+  /** L of design.md, as the cluster's record says it. */
+  readonly leaseMs: () => number;
   readonly limits: RegistryLimits;
   readonly allowsSparse: (repository: RepositoryName) => boolean;
 }
@@ -51,7 +53,9 @@ const DEFAULTS: RegistryLimits = {
 };
 
 export function contextOf(options: RegistryOptions): Context {
-  return { ...options, limits: { ...DEFAULTS, ...options.limits }, allowsSparse: options.allowsSparse ?? (() => false) };
+  const limits = { ...DEFAULTS, ...options.limits };
+  const leaseMs = (): number => options.consensus.catalog.cluster()?.lifetimes?.leaseMs ?? limits.leaseMs;
+  return { ...options, limits, leaseMs, allowsSparse: options.allowsSparse ?? (() => false) };
 }
 
 /** Runs `work` for at most `limitMs`; what it began may go on after. @throws OciError UNAVAILABLE at the deadline, where `work` heeds its signal */

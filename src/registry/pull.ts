@@ -70,7 +70,7 @@ export class Pull {
 
   /** Less than half of a lease is left: a pusher that is told "exists" now might still come too late with its manifest. */
   #runsOut(lease: number): boolean {
-    return lease - this.#context.consensus.catalog.time() < this.#context.limits.leaseMs / 2;
+    return lease - this.#context.consensus.catalog.time() < this.#context.leaseMs() / 2;
   }
 
   async #renew(

@@ -25,9 +25,9 @@ export class UploadLeases {
 
   /** To be told of every chunk: most calls cost one look at a map. */
   progressed(repository: RepositoryName): void {
-    const { clock, limits, log } = this.#context;
+    const { clock, leaseMs, log } = this.#context;
     if (clock.monotonicMs() < (this.#dueMs.get(repository) ?? 0)) return;
-    this.#setDue(repository, limits.leaseMs / LOOKS_A_LEASE);
+    this.#setDue(repository, leaseMs() / LOOKS_A_LEASE);
     void this.#renew(repository).catch((error: unknown) => {
       this.#setDue(repository, RETRY_MS);
       log.warn({ repository, error }, "the leases of a repository into which an upload runs could not be renewed: it is tried again");
@@ -60,9 +60,9 @@ export class UploadLeases {
   }
 
   async #renew(repository: RepositoryName): Promise<void> {
-    const { consensus, limits } = this.#context;
+    const { consensus, leaseMs } = this.#context;
     for (let page = 0; page < PAGES_A_LOOK; page += 1) {
-      const before = consensus.catalog.time() + limits.leaseMs / 2;
+      const before = consensus.catalog.time() + leaseMs() / 2;
       const digests = await consensus.catalog.leasesEnding(repository, before, RENEWED_LINKS_MAX);
       if (digests.length === 0) return;
       await consensus.propose({ type: "lease.renewLinks", repository, digests });

@@ -15,8 +15,9 @@ export interface CollectorOptions {
 
 /** Of the garbage collector on this node. */
 export interface CollectorState {
-  /** Of the run that goes on here, undefined where there is none. */
-  readonly running: CollectProgress | undefined;
+  readonly running: boolean;
+  /** Of the run that goes on here, or was the last one. */
+  readonly here: CollectProgress | undefined;
   /** Why the last one here ended before its time. */
   readonly failure: string | undefined;
 }
@@ -42,7 +43,7 @@ export class Collector {
   }
 
   state(): CollectorState {
-    return { running: this.#run?.progress(), failure: this.#failure };
+    return { running: this.#work !== undefined, here: this.#run?.progress(), failure: this.#failure };
   }
 
   /** Begins a run, unless one goes on. */
@@ -53,7 +54,6 @@ export class Collector {
     this.#failure = undefined;
     this.#work = this.#collect(run).finally(() => {
       this.#work = undefined;
-      this.#run = undefined;
       this.#sinceMs = this.#options.clock.monotonicMs();
     });
   }
