@@ -4,7 +4,7 @@ import type { HostCluster } from "./host-cluster.ts";
 import { between } from "./network.ts";
 import type { RunRecord } from "./record.ts";
 
-/** What a fault touches: two of one kind, or two that touch one host, are not had at once. */
+/** What a fault touches: two of one realm, or two that meet one host, are not had at once. */
 export type Realm = "network" | "process" | "link" | "disk" | "membership";
 
 /** A fault that has begun. */
@@ -29,13 +29,15 @@ export interface Ground {
 export interface FaultKind {
   readonly kind: string;
   readonly realm: Realm;
+  /** It leaves no host for another fault. */
+  readonly isAlone?: boolean;
   begin(ground: Ground): Promise<Fault>;
 }
 
 /** For how long repair, or a drain, may take on a machine that has other things to do. */
 const REPAIR_MS = 90_000;
 const FULL_LEAVES_MIB = [60, 8, 0] as const;
-const SLOW_KILOBITS = 2_000;
+const SLOW_KILOBITS = 5_000;
 const LOSS_SHARE = 0.2;
 
 const namesOf = (hosts: readonly Host[]): string => hosts.map(({ name }) => name).join(" ");
@@ -71,6 +73,7 @@ const killed: FaultKind = {
 const allKilled: FaultKind = {
   kind: "kill -9 of all",
   realm: "process",
+  isAlone: true,
   async begin(ground) {
     const victims = [...ground.free];
     await Promise.all(victims.map((host) => host.kill()));
@@ -159,6 +162,18 @@ const oneWay: FaultKind = {
     const isMute = random.float() < 0.5;
     const pairs = others.map(({ number }) => (isMute ? ([victim.number, number] as const) : ([number, victim.number] as const)));
     return cutAway(ground, pairs, `${victim.name} ${isMute ? "is not heard" : "hears nobody"}`);
+  },
+};
+
+/** One cable of the many: two hosts do not hear each other, or one of them not the other; all the others hear both. */
+const pair: FaultKind = {
+  kind: "partition, one pair",
+  realm: "network",
+  async begin(ground) {
+    const [one, other] = shuffled(ground.cluster.members, ground.random).map(({ number }) => number);
+    const both = between([one!], [other!]);
+    const cut = ground.random.float() < 0.5 ? both : both.slice(0, 1);
+    return cutAway(ground, cut, `h${one} ${cut.length === 2 ? "|" : "-/->"} h${other}`);
   },
 };
 
@@ -257,6 +272,7 @@ export const FAULT_KINDS: readonly FaultKind[] = [
   minority,
   paused,
   oneWay,
+  pair,
   wiped,
   bridge,
   lossy,

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdir, open, readdir, rm, statfs } from "node:fs/promises";
+import { appendFile, mkdir, readdir, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { callAdmin, socketOf } from "../../src/cli/admin-client.ts";
@@ -13,7 +13,7 @@ const run = promisify(execFile);
 const HTTP_PORT = 5000;
 const P2P_PORT = 5100;
 const BALLAST = "ballast";
-const BALLAST_CHUNK = Buffer.alloc(1024 * 1024);
+const MIB = 1024 * 1024;
 
 export interface HostOptions {
   readonly place: Place;
@@ -33,6 +33,8 @@ export class Host {
   readonly logFile: string;
   readonly diskMib: number | undefined;
   readonly #place: Place;
+  /** Its address as it stands before a port. */
+  readonly #at: string;
   readonly #env: NodeJS.ProcessEnv;
   readonly #process: NodeProcess;
   /** What was asked of its process last: one that is gone while it should run has failed. */
@@ -41,7 +43,8 @@ export class Host {
   constructor({ place, folder, env, diskMib }: HostOptions) {
     this.number = place.number;
     this.name = `h${place.number}`;
-    this.url = `http://${place.address}:${HTTP_PORT}`;
+    this.#at = place.address.includes(":") ? `[${place.address}]` : place.address;
+    this.url = `http://${this.#at}:${HTTP_PORT}`;
     this.data = join(folder, this.name);
     this.logFile = join(folder, `${this.name}.log`);
     this.diskMib = diskMib;
@@ -72,8 +75,8 @@ export class Host {
 
   /** Starts its node and waits until it serves reads. */
   async start(flags: readonly string[] = []): Promise<void> {
-    const { address, namespace } = this.#place;
-    const at = ["--data", this.data, "--http", `${address}:${HTTP_PORT}`, "--p2p", `${address}:${P2P_PORT}`, "--name", this.name];
+    const { namespace } = this.#place;
+    const at = ["--data", this.data, "--http", `${this.#at}:${HTTP_PORT}`, "--p2p", `${this.#at}:${P2P_PORT}`, "--name", this.name];
     const node = [process.execPath, await program(), "serve", ...at, "--insecure-open", ...flags];
     // `ip netns exec` becomes the node: its pid is the node's.
     await this.#process.launch({ command: ["ip", "netns", "exec", namespace, ...node], env: this.#env, logFile: this.logFile });
@@ -122,18 +125,10 @@ export class Host {
 
   /** Takes all room of its disk but `leaveMib`. */
   async fillDisk(leaveMib: number): Promise<void> {
-    const file = await open(join(this.data, BALLAST), "a");
-    try {
-      for (;;) {
-        const { bavail, bsize } = await statfs(this.data);
-        if (bavail * bsize <= leaveMib * BALLAST_CHUNK.byteLength) return;
-        await file.write(BALLAST_CHUNK);
-      }
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "ENOSPC")) throw error;
-    } finally {
-      await file.close();
-    }
+    const { bavail, bsize } = await statfs(this.data);
+    const takenMib = Math.floor((bavail * bsize) / MIB) - leaveMib;
+    if (takenMib > 0) await run("fallocate", ["--length", `${takenMib}MiB`, join(this.data, BALLAST)]);
+    if (leaveMib === 0) await appendFile(join(this.data, BALLAST), Buffer.alloc(MIB)).catch(() => undefined); // what is left of the last MiB
   }
 
   async freeDisk(): Promise<void> {

@@ -26,15 +26,11 @@ export async function runNemesis(options: NemesisOptions): Promise<void> {
   let deck: FaultKind[] = [];
   while (performance.now() < untilMs) {
     if (deck.length === 0) deck = shuffled(FAULT_KINDS, random);
-    const leftMs = untilMs - performance.now();
-    const first = deck.find(({ realm }) => realm !== "membership" || leftMs >= MEMBERSHIP_MS);
-    if (first === undefined) return;
-    deck.splice(deck.indexOf(first), 1);
-    const second =
-      random.float() < TWO_SHARE && isSociable(first) ? deck.find((other) => isSociable(other) && other.realm !== first.realm) : undefined;
-    if (second !== undefined) deck.splice(deck.indexOf(second), 1);
+    const kinds = draw(deck, random, untilMs - performance.now());
+    if (kinds.length === 0) return;
+    deck = deck.filter((kind) => !kinds.includes(kind));
     try {
-      await runRound(options, second === undefined ? [first] : [first, second]);
+      await runRound(options, kinds);
     } catch (error) {
       record.violation(`a fault could not be begun or mended: ${error instanceof Error ? error.message : String(error)}`);
       await options.cluster.mendAll();
@@ -48,9 +44,22 @@ export async function runNemesis(options: NemesisOptions): Promise<void> {
   }
 }
 
-/** What changes the membership goes alone: a disk that is lost is not to meet a second loss. */
-function isSociable({ kind, realm }: FaultKind): boolean {
-  return realm !== "membership" && kind !== "kill -9 of all";
+/** The next of the deck, and at times another that goes with it; none where the time that is left is too short for what is left. */
+function draw(deck: readonly FaultKind[], random: Random, leftMs: number): readonly FaultKind[] {
+  const fits = deck.filter(({ realm }) => realm !== "membership" || leftMs >= MEMBERSHIP_MS);
+  const [first, ...others] = fits;
+  if (first === undefined) return [];
+  const second = random.float() < TWO_SHARE ? others.find((other) => mayGoWith(first, other)) : undefined;
+  return second === undefined
+    ? [first]
+    : [first, second].sort((a, b) => Number(a.realm === "membership") - Number(b.realm === "membership"));
+}
+
+/** What changes the membership goes with a bad link alone: no data moves while the hosts that have it are away. */
+function mayGoWith(first: FaultKind, second: FaultKind): boolean {
+  if (first.realm === second.realm || first.isAlone === true || second.isAlone === true) return false;
+  if (first.realm !== "membership" && second.realm !== "membership") return true;
+  return first.realm === "link" || second.realm === "link";
 }
 
 function between({ least, most }: { least: number; most: number }, random: Random): number {
@@ -77,7 +86,8 @@ async function runRound({ cluster, record, random }: NemesisOptions, kinds: read
   ended.abort();
   await probes;
   const endingMs = performance.now();
-  for (const fault of faults) await fault.end();
+  // the last first: a node starts in the partition in which it was killed, and a member joins over the bad link
+  for (const fault of faults.reverse()) await fault.end();
   record.note(`mended (${seconds(endingMs)})`);
 }
 

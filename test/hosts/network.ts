@@ -1,5 +1,6 @@
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
@@ -7,9 +8,10 @@ const run = promisify(execFile);
 const PREFIX = "rsh";
 const OURS = new RegExp(`^${PREFIX}(\\d+)[a-z]`);
 /** Of what iptables may be, the kind whose rules hold in a namespace (stack.md). */
-const IPTABLES_RESTORE = ["iptables-legacy-restore", "iptables-restore"];
+const RESTORE = ["iptables-legacy-restore", "iptables-restore"];
+const RESTORE_6 = ["ip6tables-legacy-restore", "ip6tables-restore"];
 const DRIVER = 254;
-/** 10.213.0.0/16 in networks of 256 addresses. */
+/** 10.213.0.0/16 in networks of 256 addresses, and as many of IPv6 (unique local addresses, RFC 4193). */
 const NETWORKS = 256;
 
 /** Why no hosts can be made here; undefined where they can. */
@@ -17,7 +19,7 @@ export function whyNoHosts(): string | undefined {
   if (process.platform !== "linux") return "needs Linux";
   if (process.getuid?.() !== 0) return "needs root, to make network namespaces";
   for (const tool of ["ip", "tc", "mount"]) if (!isThere(tool)) return `needs ${tool} (Debian: iproute2, mount)`;
-  if (restoreTool() === undefined) return "needs iptables";
+  if (!RESTORE.some(isThere)) return "needs iptables";
   const probe = `${PREFIX}${process.pid}probe`;
   try {
     execFileSync("ip", ["netns", "add", probe], { stdio: "ignore" });
@@ -37,13 +39,29 @@ function isThere(tool: string): boolean {
   }
 }
 
-function restoreTool(): string | undefined {
-  return IPTABLES_RESTORE.find(isThere);
+/** IPv4, and IPv6 where this machine has it. */
+interface Family {
+  readonly restore: string;
+  /** The address of a host, or of the driver. */
+  address(number: number): string;
+  readonly prefix: number;
+}
+
+function familiesOf(net: number): readonly Family[] {
+  const restore = RESTORE.find(isThere);
+  const restore6 = existsSync("/proc/net/if_inet6") ? RESTORE_6.find(isThere) : undefined;
+  return [
+    ...(restore === undefined ? [] : [{ restore, address: (number: number) => `10.213.${net}.${number}`, prefix: 24 }]),
+    ...(restore6 === undefined
+      ? []
+      : [{ restore: restore6, address: (number: number) => `fd13:213:${net.toString(16)}::${number}`, prefix: 64 }]),
+  ];
 }
 
 /** A host's place in the network: an address and a network namespace of its own. */
 export interface Place {
   readonly number: number;
+  /** The one that its node listens on: IPv4 for odd numbers, IPv6 for even ones where there is any. It sends from either. */
   readonly address: string;
   readonly namespace: string;
 }
@@ -51,30 +69,28 @@ export interface Place {
 /** Hosts as network namespaces on one bridge. They reach each other and this process, and nothing else: there is no route out. */
 export class HostNetwork {
   readonly #id: string;
-  readonly #net: string;
+  readonly #families: readonly Family[];
   readonly #bridge: string;
-  readonly #restore: string;
   readonly #places = new Map<number, Place>();
   /** `from>to`: packets of the first do not arrive at the second. */
   readonly #cuts = new Set<string>();
   /** Of the packets that arrive at a host, so many are lost. */
   readonly #losses = new Map<number, number>();
 
-  private constructor(net: string, restore: string) {
+  private constructor(families: readonly Family[]) {
     this.#id = `${PREFIX}${process.pid}`;
-    this.#net = net;
+    this.#families = families;
     this.#bridge = `${this.#id}b`;
-    this.#restore = restore;
   }
 
   /** Makes the bridge, after what runs that are dead have left was removed. */
   static async create(): Promise<HostNetwork> {
-    const restore = restoreTool();
-    if (restore === undefined) throw new Error("iptables is not here: hosts cannot be cut off; install it");
     await sweep();
-    const network = new HostNetwork(await freeNetwork(), restore);
+    const network = new HostNetwork(familiesOf(await freeNetwork()));
     await ip("link", "add", network.#bridge, "type", "bridge");
-    await ip("addr", "add", `${network.#net}.${DRIVER}/24`, "dev", network.#bridge);
+    for (const { address, prefix } of network.#families) {
+      await ip("addr", "add", `${address(DRIVER)}/${prefix}`, "dev", network.#bridge, ...nodad(prefix));
+    }
     await ip("link", "set", network.#bridge, "up");
     return network;
   }
@@ -82,14 +98,16 @@ export class HostNetwork {
   async addHost(number: number): Promise<Place> {
     const namespace = `${this.#id}h${number}`;
     const cable = `${this.#id}v${number}`;
-    const address = `${this.#net}.${number}`;
     await ip("netns", "add", namespace);
     await ip("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", namespace);
     await ip("link", "set", cable, "master", this.#bridge, "up");
-    await ip("-n", namespace, "addr", "add", `${address}/24`, "dev", "eth0");
+    for (const { address, prefix } of this.#families) {
+      await ip("-n", namespace, "addr", "add", `${address(number)}/${prefix}`, "dev", "eth0", ...nodad(prefix));
+    }
     await ip("-n", namespace, "link", "set", "eth0", "up");
     await ip("-n", namespace, "link", "set", "lo", "up");
-    const place = { number, address, namespace };
+    const family = this.#families[(number + 1) % this.#families.length]!;
+    const place = { number, address: family.address(number), namespace };
     this.#places.set(number, place);
     return place;
   }
@@ -149,14 +167,21 @@ export class HostNetwork {
   }
 
   async #filter({ namespace, number }: Place): Promise<void> {
-    const rules = ["*filter", ":INPUT ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]"];
-    for (const other of this.#places.values()) {
-      if (this.#cuts.has(`${other.number}>${number}`)) rules.push(`-A INPUT -s ${other.address} -j DROP`);
+    for (const { restore, address } of this.#families) {
+      const rules = ["*filter", ":INPUT ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]"];
+      for (const other of this.#places.keys()) {
+        if (this.#cuts.has(`${other}>${number}`)) rules.push(`-A INPUT -s ${address(other)} -j DROP`);
+      }
+      const share = this.#losses.get(number);
+      if (share !== undefined) rules.push(`-A INPUT -i eth0 -m statistic --mode random --probability ${share} -j DROP`);
+      await fed("ip", ["netns", "exec", namespace, restore], `${rules.join("\n")}\nCOMMIT\n`);
     }
-    const share = this.#losses.get(number);
-    if (share !== undefined) rules.push(`-A INPUT -i eth0 -m statistic --mode random --probability ${share} -j DROP`);
-    await fed("ip", ["netns", "exec", namespace, this.#restore], `${rules.join("\n")}\nCOMMIT\n`);
   }
+}
+
+/** An IPv6 address is usable at once only where nobody is asked whether it is taken. */
+function nodad(prefix: number): readonly string[] {
+  return prefix === 64 ? ["nodad"] : [];
 }
 
 /** Each direction between two groups. */
@@ -180,11 +205,11 @@ async function fed(command: string, args: readonly string[], input: string): Pro
 }
 
 /** A network that no interface here is in yet. */
-async function freeNetwork(): Promise<string> {
+async function freeNetwork(): Promise<number> {
   const taken = await ip("-4", "-o", "addr");
   for (let at = 0; at < NETWORKS; at += 1) {
-    const net = `10.213.${(process.pid + at) % NETWORKS}`;
-    if (!taken.includes(` ${net}.`)) return net;
+    const net = (process.pid + at) % NETWORKS;
+    if (!taken.includes(` 10.213.${net}.`)) return net;
   }
   throw new Error("every network of 10.213.0.0/16 is taken: remove what earlier runs left (ip link, ip netns)");
 }
