@@ -1,5 +1,10 @@
+import { generateKeyPair } from "@libp2p/crypto/keys";
+import { StreamStateError } from "@libp2p/interface";
+import { tcp } from "@libp2p/tcp";
+import { tls } from "@libp2p/tls";
+import { createLibp2p } from "libp2p";
 import { expect, test } from "vitest";
-import { spareUpdates, type Yamux } from "./muxer.ts";
+import { createMuxer, spareUpdates, type Yamux } from "./muxer.ts";
 
 const [DATA, UPDATE] = [0, 1];
 const [SYN, FIN] = [1, 4];
@@ -46,4 +51,47 @@ test("a muxer that is made otherwise is left as it is", () => {
   const muxer: Yamux = {};
   spareUpdates(muxer);
   expect(muxer).toEqual({});
+});
+
+test("a connection that closes in the turn in which a stream begins on it fails that stream, and not the process", async () => {
+  const uncaught: unknown[] = [];
+  const hear = (error: unknown): void => void uncaught.push(error);
+  process.on("uncaughtException", hear);
+  const start = async (listen: string[]) =>
+    createLibp2p({
+      privateKey: await generateKeyPair("Ed25519"),
+      addresses: { listen },
+      transports: [tcp()],
+      connectionEncrypters: [tls()],
+      streamMuxers: [createMuxer()],
+    });
+  const [listener, dialler] = await Promise.all([start(["/ip4/127.0.0.1/tcp/0"]), start([])]);
+  try {
+    await listener.handle("/test/1", () => {});
+    const connection = await dialler.dial(listener.getMultiaddrs()[0]!);
+    const stream = connection.newStream("/test/1");
+    connection.abort(new Error("the cable was cut"));
+    await expect(stream).rejects.toThrow(StreamStateError);
+    expect(uncaught).toEqual([]);
+  } finally {
+    await Promise.all([listener.stop(), dialler.stop()]);
+    process.off("uncaughtException", hear);
+  }
+});
+
+test("a stream that begins as its connection closes ends nothing but itself: what yamux says of it a microtask later is not thrown", () => {
+  const { muxer, send } = spared();
+  let failure: Error = new StreamStateError("Cannot write to a stream that is closed");
+  const closed: Required<Yamux> = {
+    ...muxer,
+    sendFrame: () => {
+      throw failure;
+    },
+  };
+  spareUpdates(closed);
+  expect(closed.sendFrame({ type: UPDATE, flag: SYN, streamID: 1, length: 0 })).toBe(true);
+  expect(() => closed.sendFrame({ type: DATA, flag: 0, streamID: 1, length: 1 }), "who writes data hears of it").toThrow(failure);
+  failure = new RangeError("another bug");
+  expect(() => closed.sendFrame({ type: UPDATE, flag: SYN, streamID: 1, length: 0 })).toThrow(failure);
+  expect(send(UPDATE, SYN, 1, 0)).toBe(false);
 });

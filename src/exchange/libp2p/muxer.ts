@@ -1,4 +1,4 @@
-import type { MessageStream, StreamMuxer, StreamMuxerFactory } from "@libp2p/interface";
+import { type MessageStream, type StreamMuxer, type StreamMuxerFactory, StreamStateError } from "@libp2p/interface";
 import { yamux } from "@libp2p/yamux";
 
 /** Both ends assume yamux's first window of 256 KiB (none is sent for it); the receiver doubles it under load up to this. */
@@ -45,12 +45,25 @@ export function spareUpdates(muxer: Yamux): void {
       return true;
     }
     untold.delete(streamID);
-    return send({ ...header, length });
+    return whileOpen(() => send({ ...header, length }));
   };
   muxer.closeStream = (id) => {
     untold.delete(id);
     close(id);
   };
+}
+
+/**
+ * Yamux opens a stream by an update that it sends a microtask later, where nobody catches what is thrown: where the connection has closed in between, the whole
+ * process would end of it. There is nobody left to be told; the stream ends with the connection.
+ */
+function whileOpen(send: () => boolean): boolean {
+  try {
+    return send();
+  } catch (error) {
+    if (error instanceof StreamStateError) return true;
+    throw error;
+  }
 }
 
 /** Yamux as it is, with windows that grow on short lines too, and writers that wait until what they gave has left. */
