@@ -6,6 +6,11 @@ import { type Cluster, type ClusterNode, startCluster } from "../harness/cluster
 import { endOf } from "../harness/command.ts";
 import { makeImage } from "../harness/image.ts";
 
+/** Nobody is to be sent elsewhere before a node stops. */
+const AT_ONCE = { ROADSTEAD_SHUTDOWN_DELAY: "1ms" };
+
+const SLOW = process.env.ROADSTEAD_SLOW === "1" || process.env.CI !== undefined;
+
 let cluster: Cluster | undefined;
 afterEach(async () => {
   await cluster?.stop();
@@ -23,7 +28,7 @@ async function cutOff(node: ClusterNode): Promise<void> {
 }
 
 test("G1: two of three are lost with their disks; recover on the third brings back every acknowledged tag, and writes", async () => {
-  const running = await startCluster();
+  const running = await startCluster({ env: AT_ONCE });
   cluster = running;
   const survivor = (await running.leader()) as ClusterNode;
   const lost = running.nodes.filter((node) => node !== survivor);
@@ -72,10 +77,10 @@ test("G1: two of three are lost with their disks; recover on the third brings ba
   await pullImage(old.url, "team/app", "v1", image);
 });
 
-test.runIf(process.env.ROADSTEAD_SLOW === "1")(
+test.runIf(SLOW)(
   "G1: three of five are lost; of the two that are left the longer log is gone on from, and the other one follows and serves all the while",
   async () => {
-    const running = await startCluster({ nodes: 5 });
+    const running = await startCluster({ nodes: 5, env: AT_ONCE });
     cluster = running;
     const leader = (await running.leader()) as ClusterNode;
     const [behind, ...lost] = running.nodes.filter((node) => node !== leader) as [ClusterNode, ...ClusterNode[]];
@@ -116,34 +121,38 @@ test.runIf(process.env.ROADSTEAD_SLOW === "1")(
   240_000,
 );
 
-test("a node whose disk was wiped takes its old place with a token once it is found down, or at once with its old key", async () => {
-  const running = await startCluster({ env: { ROADSTEAD_CLUSTER_DOWN_AFTER: "1s" } });
-  cluster = running;
-  const leader = (await running.leader()) as ClusterNode;
-  const [wiped, kept] = running.nodes.filter((node) => node !== leader) as [ClusterNode, ClusterNode];
-  const image = makeImage(1, 2, 60_000);
-  await pushImage(() => wiped.url, "team/app", "v1", image);
-  const before = await running.status(leader);
-  const joining = async (...more: readonly string[]): Promise<readonly string[]> => {
-    const { join: addresses, token } = await running.token();
-    return ["--join", addresses[0]!, "--token", token, ...more];
-  };
-  const mine = (nodes: typeof before.nodes, { name }: ClusterNode) => nodes.find((node) => node.name === name)!;
+test.runIf(SLOW)(
+  "a node whose disk was wiped takes its old place with a token once it is found down, or at once with its old key",
+  async () => {
+    const running = await startCluster({ env: { ...AT_ONCE, ROADSTEAD_CLUSTER_DOWN_AFTER: "1s" } });
+    cluster = running;
+    const leader = (await running.leader()) as ClusterNode;
+    const [wiped, kept] = running.nodes.filter((node) => node !== leader) as [ClusterNode, ClusterNode];
+    const image = makeImage(1, 2, 60_000);
+    await pushImage(() => wiped.url, "team/app", "v1", image);
+    const before = await running.status(leader);
+    const joining = async (...more: readonly string[]): Promise<readonly string[]> => {
+      const { join: addresses, token } = await running.token();
+      return ["--join", addresses[0]!, "--token", token, ...more];
+    };
+    const mine = (nodes: typeof before.nodes, { name }: ClusterNode) => nodes.find((node) => node.name === name)!;
 
-  await wiped.kill("SIGKILL");
-  await rm(wiped.data, { recursive: true });
-  await expect(wiped.start(await joining("--replace", "nobody"))).rejects.toThrow("no member of the cluster is called as --replace says");
-  await wiped.start(await joining("--replace", wiped.name)); // it waits until the others have found the old one down
-  expect(mine((await running.status(leader)).nodes, wiped).peerId).not.toBe(mine(before.nodes, wiped).peerId);
-  await pullImage(wiped.url, "team/app", "v1", image);
+    await wiped.kill("SIGKILL");
+    await rm(wiped.data, { recursive: true });
+    await expect(wiped.start(await joining("--replace", "nobody"))).rejects.toThrow("no member of the cluster is called as --replace says");
+    await wiped.start(await joining("--replace", wiped.name)); // it waits until the others have found the old one down
+    expect(mine((await running.status(leader)).nodes, wiped).peerId).not.toBe(mine(before.nodes, wiped).peerId);
+    await pullImage(wiped.url, "team/app", "v1", image);
 
-  const key = join(running.folder, "kept.key");
-  await copyFile(join(kept.data, "identity.key"), key);
-  await kept.kill("SIGKILL");
-  await rm(kept.data, { recursive: true });
-  await kept.start(await joining("--replace", kept.name, "--old-identity", key, "--replace-lost"));
-  const after = await running.status(leader);
-  expect(after.nodes.map(({ name }) => name).sort()).toEqual(before.nodes.map(({ name }) => name).sort());
-  expect(mine(after.nodes, kept).peerId).not.toBe(mine(before.nodes, kept).peerId);
-  await pullImage(kept.url, "team/app", "v1", image);
-}, 120_000);
+    const key = join(running.folder, "kept.key");
+    await copyFile(join(kept.data, "identity.key"), key);
+    await kept.kill("SIGKILL");
+    await rm(kept.data, { recursive: true });
+    await kept.start(await joining("--replace", kept.name, "--old-identity", key, "--replace-lost"));
+    const after = await running.status(leader);
+    expect(after.nodes.map(({ name }) => name).sort()).toEqual(before.nodes.map(({ name }) => name).sort());
+    expect(mine(after.nodes, kept).peerId).not.toBe(mine(before.nodes, kept).peerId);
+    await pullImage(kept.url, "team/app", "v1", image);
+  },
+  120_000,
+);

@@ -128,6 +128,7 @@ test("a rewrite that is cut off before any of its writes is made good by the nex
   const cluster = await clusterOf(3);
   const leader = await cluster.leader();
   await leader.propose(tokenCommand("acknowledged"));
+  await cluster.until(() => [1, 2, 3].every((id) => cluster.node(id).catalog.joinToken("acknowledged") !== undefined));
   for (const id of [1, 2, 3]) await cluster.stop(id);
   const other = [1, 2, 3].find((id) => id !== leader.self)!;
   for (const [id, run] of [
