@@ -97,12 +97,10 @@ async function followDrain(terminal: Terminal, door: Door, change: NodeChange, q
     const node = (await readStatus(door)).nodes.find(({ name }) => name === change.node);
     if (node === undefined) throw new Failure(`${change.node} is no node of the cluster any more`);
     if (!node.draining) throw new Failure(`${change.node} drains no more: the drain was taken back`);
-    wholeBytes ??= node.bytes;
-    const done = {
-      items: Math.max(0, change.copies - node.copies),
-      bytes: Math.max(0, (wholeBytes ?? 0) - (node.bytes ?? wholeBytes ?? 0)),
-    };
-    const whole = { items: change.copies, bytes: wholeBytes ?? 0 };
+    wholeBytes ??= node.copyBytes;
+    // a push through it may lay some on it for a moment
+    const done = { items: Math.max(0, change.copies - node.copies), bytes: Math.max(0, wholeBytes - node.copyBytes) };
+    const whole = { items: change.copies, bytes: wholeBytes };
     if (!quiet) terminal.progress(renderProgress("copies", done, whole, performance.now() - begunMs), node.copies === 0);
     if (node.copies === 0) return;
     await pause(LOOK_MS);

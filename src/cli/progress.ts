@@ -15,11 +15,13 @@ const BAR_CELLS = 24;
  */
 export function renderProgress(what: string, done: Amount, whole: Amount, tookMs: number): string {
   const share = whole.items === 0 ? 1 : Math.min(1, done.items / whole.items);
+  // one large blob takes as long as many small ones
+  const shareOfBytes = whole.bytes === 0 ? share : Math.min(1, done.bytes / whole.bytes);
   const full = Math.round(share * BAR_CELLS);
   const bar = `[${"#".repeat(full)}${".".repeat(BAR_CELLS - full)}]`;
-  const bytes = whole.bytes === 0 ? "" : `, ${formatBytes(done.bytes)}`;
+  const bytes = whole.bytes === 0 ? "" : `, ${formatBytes(done.bytes)} of ${formatBytes(whole.bytes)}`;
   const rate = tookMs > 0 && done.bytes > 0 ? `, ${formatBytes((done.bytes / tookMs) * 1_000)}/s` : "";
-  const left = share > 0 && share < 1 ? `, ${formatDuration((tookMs / share) * (1 - share))} left` : "";
+  const left = shareOfBytes > 0 && shareOfBytes < 1 ? `, ${formatDuration((tookMs / shareOfBytes) * (1 - shareOfBytes))} left` : "";
   return `${bar} ${String(Math.floor(share * 100)).padStart(3)} %  ${done.items} of ${whole.items} ${what}${bytes}${rate}${left}`;
 }
 

@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { callAdmin, type Door, doorOf, withDoor } from "./admin-client.ts";
 import { Failure } from "./failure.ts";
 import type { Terminal } from "./program.ts";
+import { formatDuration } from "./progress.ts";
 import { formatBytes, renderTable } from "./table.ts";
 
 /** The admin door's answer, as far as the table shows it. */
@@ -12,7 +13,24 @@ export interface ClusterStatus {
   readonly commitIndex: number;
   readonly cutOff: boolean;
   readonly nodes: readonly NodeStatus[];
+  readonly underReplicated: Amount;
+  readonly moving: Amount;
+  readonly quarantined: number;
+  readonly tasks: readonly Task[];
   readonly warnings: readonly string[];
+}
+
+interface Amount {
+  readonly blobs: number;
+  readonly bytes: number;
+}
+
+interface Task {
+  readonly kind: "drain" | "repair" | "rebalance";
+  readonly node?: string;
+  readonly left: Amount;
+  readonly bytesPerSecond: number;
+  readonly msLeft?: number;
 }
 
 export interface NodeStatus {
@@ -22,6 +40,7 @@ export interface NodeStatus {
   readonly alive: boolean;
   readonly draining: boolean;
   readonly copies: number;
+  readonly copyBytes: number;
   readonly zone: string;
   readonly http: string;
   readonly addresses: readonly string[];
@@ -30,6 +49,7 @@ export interface NodeStatus {
   readonly bytes?: number;
   readonly cutOff?: boolean;
   readonly disk?: { readonly freeBytes: number };
+  readonly scrub?: { readonly running: boolean; readonly done: number; readonly endedAt?: string };
 }
 
 const WATCH_SECONDS = 2;
@@ -71,6 +91,7 @@ export function renderStatus(status: ClusterStatus): string {
     ["cluster", status.clusterId],
     ["leader", status.leader ?? "none"],
     ["commit index", String(status.commitIndex)],
+    ...counts(status),
   ]);
   const rows = status.nodes.map((node) => [
     node.name,
@@ -81,12 +102,40 @@ export function renderStatus(status: ClusterStatus): string {
     node.blobs === undefined ? "-" : String(node.blobs),
     node.bytes === undefined ? "-" : formatBytes(node.bytes),
     node.disk === undefined ? "-" : formatBytes(node.disk.freeBytes),
+    scrubbed(node),
     node.http,
     node.peerId,
   ]);
-  const table = renderTable([["NAME", "ROLE", "STATE", "ZONE", "APPLIED", "BLOBS", "SIZE", "FREE", "HTTP", "PEER ID"], ...rows]);
+  const table = renderTable([
+    ["NAME", "ROLE", "STATE", "ZONE", "APPLIED", "BLOBS", "SIZE", "FREE", "SCRUBBED", "HTTP", "PEER ID"],
+    ...rows,
+  ]);
   const notes = [...(status.cutOff ? ["this node is cut off from the majority: what it says may be old"] : []), ...status.warnings];
-  return `${head}\n${table}${notes.length === 0 ? "" : `\n${notes.map((note) => `! ${note}\n`).join("")}`}`;
+  const tasks = status.tasks.map((task) => `${renderTask(task)}\n`).join("");
+  return `${head}\n${table}${tasks === "" ? "" : `\n${tasks}`}${notes.length === 0 ? "" : `\n${notes.map((note) => `! ${note}\n`).join("")}`}`;
+}
+
+/** What is out of place; nothing where all is as it should be. */
+function counts({ underReplicated, moving, quarantined }: ClusterStatus): string[][] {
+  const told = ({ blobs, bytes }: Amount): string => `${blobs} ${blobs === 1 ? "blob" : "blobs"}, ${formatBytes(bytes)} to send`;
+  return [
+    ...(underReplicated.blobs === 0 ? [] : [["short of copies", told(underReplicated)]]),
+    ...(moving.blobs === 0 ? [] : [["moving", told(moving)]]),
+    ...(quarantined === 0 ? [] : [["quarantined", `${quarantined} bad ${quarantined === 1 ? "copy" : "copies"}`]]),
+  ];
+}
+
+/** When every blob on it was last read again, or how far that is. */
+function scrubbed({ scrub }: NodeStatus): string {
+  if (scrub?.running === true) return `${Math.floor(scrub.done * 100)} %`;
+  return scrub?.endedAt?.slice(0, 16).replace("T", " ") ?? "-";
+}
+
+function renderTask({ kind, node, left, bytesPerSecond, msLeft }: Task): string {
+  const what = kind === "drain" ? `${node} drains` : kind === "repair" ? "copies are made again" : "copies move to where they belong";
+  const rate = bytesPerSecond === 0 ? "" : `, ${formatBytes(bytesPerSecond)}/s`;
+  const time = msLeft === undefined ? "" : `, ${formatDuration(msLeft)} left`;
+  return `> ${what}: ${left.blobs} ${left.blobs === 1 ? "blob" : "blobs"}, ${formatBytes(left.bytes)}${rate}${time}`;
 }
 
 /** In one word or two, for a table. */

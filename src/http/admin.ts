@@ -117,8 +117,33 @@ export interface ClusterStatus {
   readonly nodes: readonly NodeStatus[];
   /** Of which no member holds a copy; counted up to 1,000. */
   readonly lostBlobs: number;
+  /** With fewer copies than they are to have; the bytes of those copies. */
+  readonly underReplicated: Amount;
+  /** With copies elsewhere than where they belong, at the nodes that answer; the bytes that are to be sent. */
+  readonly moving: Amount;
+  /** Bad copies in the quarantine of the nodes that answer. */
+  readonly quarantined: number;
+  /** What goes on in the background. */
+  readonly tasks: readonly Task[];
   /** Sentences for people: `one copy only`, `writes stop when one is down`. */
   readonly warnings: readonly string[];
+}
+
+/** A number of blobs, and bytes of copies of them. */
+export interface Amount {
+  readonly blobs: number;
+  readonly bytes: number;
+}
+
+export interface Task {
+  readonly kind: "drain" | "repair" | "rebalance";
+  /** The node that drains. */
+  readonly node?: string;
+  readonly left: Amount;
+  /** Of late. */
+  readonly bytesPerSecond: number;
+  /** Undefined while nothing comes forward. */
+  readonly msLeft?: number;
 }
 
 export interface NodeStatus {
@@ -130,6 +155,8 @@ export interface NodeStatus {
   readonly draining: boolean;
   /** Copies that the catalog lists for it. */
   readonly copies: number;
+  /** Their bytes. */
+  readonly copyBytes: number;
   readonly zone: string;
   readonly addresses: readonly string[];
   readonly http: string;
@@ -139,8 +166,23 @@ export interface NodeStatus {
   readonly bytes: number | undefined;
   readonly cutOff: boolean | undefined;
   readonly disk: NodeDisk | undefined;
+  /** Blobs that it is to move to where they belong. */
+  readonly moving: Amount | undefined;
+  readonly quarantined: number | undefined;
+  readonly scrub: NodeScrub | undefined;
   /** By how much its clock is ahead of that of the node that answers, as far as a round trip lets that be told; undefined where it is not known. */
   readonly clockAheadMs: number | undefined;
+}
+
+/** The reading again of every blob on a node. */
+export interface NodeScrub {
+  readonly running: boolean;
+  /** Of the one that runs, from 0 to 1. */
+  readonly done: number;
+  /** ISO 8601: when the last full one ended, by the node's clock. */
+  readonly endedAt: string | undefined;
+  /** `durability.scrubRate` is too slow for `durability.scrubEvery`. */
+  readonly isLate: boolean;
 }
 
 export interface NodeDisk {

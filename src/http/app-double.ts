@@ -64,6 +64,12 @@ export const SAMPLE = {
   diskReserveBytes: 1000,
   diskLow: true,
   peers: 2,
+  underReplicated: { blobs: 7, bytes: 70 },
+  moving: { blobs: 8, bytes: 80 },
+  quarantined: 9,
+  repairedBytes: 11,
+  movedBytes: 12,
+  scrub: { running: true, done: 0.25, endedAtMs: 4_000, readBytes: 13, badCopies: 14 },
   members: 3,
   raftTurnedAway: { malformed: 6, strangers: 0 },
 } as const;

@@ -161,6 +161,18 @@ test("/metrics counts requests by route, method and status, their latency, bytes
     "roadstead_disk_reserve_bytes 1000",
     "roadstead_disk_low 1",
     "roadstead_peers 2",
+    "roadstead_blobs_under_replicated 7",
+    "roadstead_bytes_under_replicated 70",
+    "roadstead_blobs_moving 8",
+    "roadstead_bytes_moving 80",
+    "roadstead_blobs_quarantined 9",
+    "roadstead_repair_sent_bytes 11",
+    "roadstead_move_sent_bytes 12",
+    "roadstead_scrub_running 1",
+    "roadstead_scrub_done 0.25",
+    "roadstead_scrub_read_bytes 13",
+    "roadstead_scrub_bad_copies 14",
+    "roadstead_scrub_ended_timestamp_seconds 4",
   ]) {
     expect(lines).toContain(line);
   }
@@ -176,7 +188,9 @@ const TOKEN = { id: "i", state: "good", usesLeft: 1, msLeft: 60_000 } as const;
 
 function adminDouble() {
   const wishes: unknown[] = [];
-  const status = { clusterId: "c", leader: "n1", commitIndex: 7, cutOff: false, nodes: [], lostBlobs: 0, warnings: ["one copy only"] };
+  const none = { blobs: 0, bytes: 0 };
+  const work = { lostBlobs: 0, underReplicated: none, moving: none, quarantined: 0, tasks: [] };
+  const status = { clusterId: "c", leader: "n1", commitIndex: 7, cutOff: false, nodes: [], ...work, warnings: ["one copy only"] };
   const handler = createAdminApp(
     {
       status: async () => status,

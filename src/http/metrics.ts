@@ -1,4 +1,5 @@
 import { Counter, Gauge, Registry as PromRegistry } from "prom-client";
+import type { Amount } from "./admin.ts";
 import { RequestTally } from "./request-tally.ts";
 
 /** What a scrape asks of the node. */
@@ -25,6 +26,22 @@ export interface MetricSample {
   /** Peers with an open connection. */
   readonly peers: number;
   readonly members: number;
+  /** Blobs of the cluster with too few copies, and the bytes of the copies that are lacking. */
+  readonly underReplicated: Amount;
+  /** Blobs that this node is to move, and the bytes that it has to send. */
+  readonly moving: Amount;
+  /** Bad copies in this node's quarantine. */
+  readonly quarantined: number;
+  /** Sent since its start to make copies again, and to move them. */
+  readonly repairedBytes: number;
+  readonly movedBytes: number;
+  readonly scrub: {
+    readonly running: boolean;
+    readonly done: number;
+    readonly endedAtMs: number | undefined;
+    readonly readBytes: number;
+    readonly badCopies: number;
+  };
   /** What consensus turned away on the way between nodes, by the reason. */
   readonly raftTurnedAway: Readonly<Record<string, number>>;
 }
@@ -51,6 +68,22 @@ const GAUGES: readonly [name: string, help: string, read: (sample: MetricSample)
   ["roadstead_disk_reserve_bytes", "Of them, what blobs leave free for the log.", (sample) => sample.diskReserveBytes],
   ["roadstead_disk_low", "1 while blobs are refused for want of room.", (sample) => Number(sample.diskLow)],
   ["roadstead_peers", "Peers with an open connection.", (sample) => sample.peers],
+  ["roadstead_blobs_under_replicated", "Blobs of the cluster with too few copies.", (sample) => sample.underReplicated.blobs],
+  ["roadstead_bytes_under_replicated", "Bytes of the copies that are lacking.", (sample) => sample.underReplicated.bytes],
+  ["roadstead_blobs_moving", "Blobs that this node is to move to where they belong.", (sample) => sample.moving.blobs],
+  ["roadstead_bytes_moving", "Bytes that it has to send for that.", (sample) => sample.moving.bytes],
+  ["roadstead_blobs_quarantined", "Bad copies in this node's quarantine.", (sample) => sample.quarantined],
+  ["roadstead_repair_sent_bytes", "Bytes sent since this node started to make copies again.", (sample) => sample.repairedBytes],
+  ["roadstead_move_sent_bytes", "Bytes sent since this node started to move copies.", (sample) => sample.movedBytes],
+  ["roadstead_scrub_running", "1 while the blobs here are read again.", (sample) => Number(sample.scrub.running)],
+  ["roadstead_scrub_done", "How much of that is done, from 0 to 1.", (sample) => sample.scrub.done],
+  ["roadstead_scrub_read_bytes", "Bytes read again since this node started.", (sample) => sample.scrub.readBytes],
+  ["roadstead_scrub_bad_copies", "Copies that this found to be bad since this node started.", (sample) => sample.scrub.badCopies],
+  [
+    "roadstead_scrub_ended_timestamp_seconds",
+    "When all were last read again; 0 where they were not yet.",
+    (sample) => (sample.scrub.endedAtMs ?? 0) / 1_000,
+  ],
   ["roadstead_members", "Members of the cluster.", (sample) => sample.members],
 ];
 

@@ -5,6 +5,7 @@ import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
 import type { Host } from "../exchange/libp2p/host.ts";
 import type { Admin, AuditEntry, ClusterStatus, NodeStatus } from "../http/admin.ts";
+import type { Catalog } from "../metadata/catalog.ts";
 import type { Member } from "../metadata/records.ts";
 import type { Collector } from "../upkeep/collector.ts";
 import { createCollectAdmin } from "./admin-collect.ts";
@@ -14,6 +15,8 @@ import { createTokenAdmin } from "./admin-tokens.ts";
 import { type Skewed, skewed, skewWarning } from "./clock-skew.ts";
 import type { Recovery } from "./recovery.ts";
 import { askVitals, type Vitals } from "./status-protocol.ts";
+import { type Work, workOf } from "./tasks.ts";
+import type { ScrubVitals } from "./upkeep-vitals.ts";
 
 export interface AdminOptions {
   readonly consensus: Consensus;
@@ -52,8 +55,12 @@ async function clusterStatus(options: AdminOptions): Promise<ClusterStatus> {
     }),
   );
   const voters = new Set(status.voters);
-  const nodes = members.map((member, index) =>
-    nodeStatus(member, voters.has(member.raftId), catalog.copiesOf(member.raftId), answers[index]!),
+  const nodes = members.map((member, index) => nodeStatus(member, voters.has(member.raftId), catalog, answers[index]!));
+  const own = answers[members.findIndex((member) => member.raftId === consensus.self)]?.said?.upkeep;
+  const work = workOf(
+    catalog,
+    own,
+    answers.flatMap(({ said }) => said?.upkeep ?? []),
   );
   const lost = await catalog.lostRecords("", LOST_COUNTED);
   return {
@@ -63,18 +70,20 @@ async function clusterStatus(options: AdminOptions): Promise<ClusterStatus> {
     cutOff: status.cutOff,
     nodes,
     lostBlobs: lost.length,
-    warnings: [...(await warningsOf(options, nodes)), ...lostWarning(lost.length)],
+    ...work,
+    warnings: [...(await warningsOf(options, nodes, work)), ...lostWarning(lost.length)],
   };
 }
 
-function nodeStatus(member: Member, isVoter: boolean, copies: number, { said: vitals, skewMs }: Skewed): NodeStatus {
+function nodeStatus(member: Member, isVoter: boolean, catalog: Catalog, { said: vitals, skewMs }: Skewed): NodeStatus {
   return {
     name: member.name,
     peerId: member.peerId,
     role: isVoter ? "voter" : "learner",
     alive: vitals !== undefined,
     draining: member.draining,
-    copies,
+    copies: catalog.copiesOf(member.raftId),
+    copyBytes: catalog.copyBytesOf(member.raftId),
     zone: member.zone,
     addresses: member.addresses,
     http: member.http,
@@ -83,11 +92,20 @@ function nodeStatus(member: Member, isVoter: boolean, copies: number, { said: vi
     bytes: vitals?.bytes,
     cutOff: vitals?.cutOff,
     disk: vitals?.disk,
+    moving: vitals?.upkeep?.moving,
+    quarantined: vitals?.upkeep?.quarantined,
+    scrub: scrubOf(vitals?.upkeep?.scrub),
     clockAheadMs: skewMs,
   };
 }
 
-async function warningsOf({ consensus }: AdminOptions, nodes: readonly NodeStatus[]): Promise<readonly string[]> {
+function scrubOf(scrub: ScrubVitals | undefined): NodeStatus["scrub"] {
+  if (scrub === undefined) return undefined;
+  const { endedAtMs, ...rest } = scrub;
+  return { ...rest, endedAt: endedAtMs === undefined ? undefined : new Date(endedAtMs).toISOString() };
+}
+
+async function warningsOf(options: AdminOptions, nodes: readonly NodeStatus[], work: Work): Promise<readonly string[]> {
   const warnings: string[] = [];
   const voters = nodes.filter((node) => node.role === "voter");
   const aliveVoters = voters.filter((node) => node.alive).length;
@@ -104,9 +122,24 @@ async function warningsOf({ consensus }: AdminOptions, nodes: readonly NodeStatu
   const names = nodes.map((node) => node.name);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) warnings.push(`two nodes are called ${twice}: give each a name of its own with --name`);
-  if ((await consensus.catalog.shortRecords("", 1)).length > 0)
+  warnings.push(...nodes.flatMap(({ name, scrub }) => (scrub?.isLate === true ? scrubWarning(name) : [])));
+  if (work.underReplicated.blobs > 0 || (await isSomethingShort(options)))
     warnings.push("some blobs have fewer copies than they are to have; repair is at work while nodes can be reached");
+  if (work.quarantined > 0)
+    warnings.push(
+      "bad copies were found and lie in quarantine/ of the data folder: check that node's disk, and remove them; `roadstead audit` names them",
+    );
   return warnings;
+}
+
+/** As of now, also where the next survey of this node is yet to find it. */
+async function isSomethingShort({ consensus }: AdminOptions): Promise<boolean> {
+  const { catalog } = consensus;
+  return (await catalog.shortRecords("", 1)).length > 0;
+}
+
+function scrubWarning(name: string): string {
+  return `${name} cannot read all of its blobs again within durability.scrubEvery: raise its durability.scrubRate`;
 }
 
 function diskWarning(name: string, disk: NodeStatus["disk"]): string | undefined {

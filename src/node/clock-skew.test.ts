@@ -6,7 +6,7 @@ import { silentLog } from "../core/log.ts";
 import { factsOf, SECRET_HASH } from "../metadata/scenario.ts";
 import { skewed, skewWarning, watchSkew } from "./clock-skew.ts";
 
-const VITALS = { appliedIndex: 1, blobs: 0, bytes: 0, cutOff: false, disk: undefined };
+const VITALS = { appliedIndex: 1, blobs: 0, bytes: 0, cutOff: false, disk: undefined, upkeep: undefined };
 
 test("a clock is ahead by what is certain: the time that the answer took is taken off", async () => {
   const clock = new ManualClock();

@@ -41,6 +41,7 @@ import { announceSelf } from "./self-announcement.ts";
 import { askReach, askVitals, serveVitals, type Vitals } from "./status-protocol.ts";
 import { markSuperseded } from "./superseded.ts";
 import { startUpkeep, type Upkeep } from "./upkeep.ts";
+import { upkeepVitals } from "./upkeep-vitals.ts";
 import { guardVersion } from "./version-guard.ts";
 
 export interface Foundation {
@@ -80,7 +81,8 @@ export async function startServices(base: Foundation): Promise<Services> {
   stack.defer(guardVersion(consensus, (error) => consensus.fail(error)));
   const audit = new AuditTrail({ consensus, clock, log: log.child({ part: "audit" }) });
   stack.defer(() => audit.stop());
-  const { blobs, exchange, repair } = await openStorage(base, audit);
+  const { blobs, exchange, ...upkeep } = await openStorage(base, audit);
+  const { repair } = upkeep;
   const uploads = openDiskUploads({
     store: blobs,
     clock,
@@ -106,7 +108,7 @@ export async function startServices(base: Foundation): Promise<Services> {
     assertLogRoom: () => blobs.reserve.assertLogRoom(),
     allowsSparse: (repository) => config["manifests.sparse"].includes(projectOf(repository)),
   });
-  const vitals = (): Promise<Vitals> => vitalsOf(base, blobs);
+  const vitals = (): Promise<Vitals> => vitalsOf(base, blobs, upkeep);
   await serveVitals(host, clock, log, vitals);
   await admitNewcomers(host, clock, log.child({ part: "join" }), { consensus, audit, clusterId: state.clusterId, keys });
   const recovery = new Recovery({ ...base, log: log.child({ part: "recovery" }) });
@@ -123,7 +125,7 @@ export async function startServices(base: Foundation): Promise<Services> {
       return leader !== undefined && !cutOff && (await hasRoom(blobs));
     },
   };
-  const metrics = createMetrics(metricSource(consensus, blobs, exchange));
+  const metrics = createMetrics(metricSource(consensus, blobs, exchange, upkeep));
   const app = createApp({
     registry,
     operations: { readiness, metrics },
@@ -143,11 +145,12 @@ export async function startServices(base: Foundation): Promise<Services> {
   };
 }
 
-async function vitalsOf({ consensus, clock }: Foundation, blobs: DiskBlobStore): Promise<Vitals> {
+async function vitalsOf({ consensus, clock }: Foundation, blobs: DiskBlobStore, upkeep: Upkeep): Promise<Vitals> {
   const disk = await blobs.reserve.state().catch(() => undefined); // a disk that does not even tell its size: the rest is worth telling
   const { appliedIndex, cutOff } = consensus.status();
   const usage = blobs.usage();
-  return { appliedIndex, blobs: usage.blobs, bytes: usage.sizeBytes, cutOff, wallMs: clock.wallMs(), disk };
+  const work = await upkeepVitals(upkeep, blobs);
+  return { appliedIndex, blobs: usage.blobs, bytes: usage.sizeBytes, cutOff, wallMs: clock.wallMs(), disk, upkeep: work };
 }
 
 function leavingTimes(config: Config): { delayMs: number; timeoutMs: number; handOverMs: number } {

@@ -5,6 +5,7 @@ import { type PeerId, parsePeerId } from "../core/peer.ts";
 import { Channel } from "../exchange/libp2p/channel.ts";
 import type { Host } from "../exchange/libp2p/host.ts";
 import { asFields } from "../exchange/libp2p/wire.ts";
+import { packUpkeep, parseUpkeep, type UpkeepVitals } from "./upkeep-vitals.ts";
 
 export const STATUS_PROTOCOL = "/roadstead/status/1.0.0";
 
@@ -18,6 +19,8 @@ export interface Vitals {
   readonly wallMs: number;
   /** Undefined where its file system, or a node of an older version, does not tell. */
   readonly disk: DiskState | undefined;
+  /** Undefined where a node of another version does not tell. */
+  readonly upkeep: UpkeepVitals | undefined;
 }
 
 const ANSWER_SIZE_MAX = 4 * 1024;
@@ -44,11 +47,11 @@ export async function askVitals(host: Host, peer: PeerId, clock: Clock, log: Log
   const { appliedIndex, blobs, bytes, cutOff, wallMs } = fields ?? {};
   if (typeof appliedIndex !== "number" || typeof blobs !== "number" || typeof bytes !== "number") return undefined;
   if (typeof wallMs !== "number") return undefined;
-  return { appliedIndex, blobs, bytes, cutOff: cutOff === true, wallMs, disk: diskOf(fields ?? {}) };
+  return { appliedIndex, blobs, bytes, cutOff: cutOff === true, wallMs, disk: diskOf(fields ?? {}), upkeep: parseUpkeep(fields ?? {}) };
 }
 
-function toFields({ disk, ...vitals }: Vitals): Readonly<Record<string, string | number | boolean>> {
-  return disk === undefined ? vitals : { ...vitals, ...disk };
+function toFields({ disk, upkeep, ...vitals }: Vitals): Readonly<Record<string, string | number | boolean>> {
+  return { ...vitals, ...disk, ...(upkeep === undefined ? {} : packUpkeep(upkeep)) };
 }
 
 function diskOf({ freeBytes, reserveBytes, low }: Readonly<Record<string, unknown>>): DiskState | undefined {

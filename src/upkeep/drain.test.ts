@@ -92,3 +92,20 @@ test("pulls of what moves away go on through the node that drains", async () => 
   expect(during).toEqual(digests.map((_, n) => `blob ${n}`));
   expect(await Promise.all(digests.map(pull))).toEqual(during);
 });
+
+test("what a drain is to move is not short of copies, and is moved like what is", async () => {
+  const { nodes, digests, cluster } = await filled({ nodes: 4, copies: 3, acks: 2 }, 12);
+  const leaving = nodes[0]!;
+  const { shortage } = nodes[1]!.repair;
+  for (const { exchange } of nodes) exchange.spread = async () => [];
+  const held = cluster.shared.catalog.copiesOf(leaving.raftId);
+  await setDraining(leaving, true);
+  await cluster.idle();
+  expect(shortage.amount).toEqual({ blobs: 0, bytes: 0 });
+  expect(shortage.mendable.blobs).toBe(held);
+  const lost = digests.find((digest) => holders(digest).includes(leaving.raftId))!;
+  const other = nodes.find(({ raftId }) => raftId !== leaving.raftId && holders(lost).includes(raftId))!;
+  await cluster.apply({ type: "copy.drop", digest: lost, copy: other.raftId, bad: true });
+  await cluster.idle();
+  expect(shortage.amount.blobs).toBe(1);
+});

@@ -224,3 +224,27 @@ test("moves keep to the byte rate", async () => {
   await passes();
   await expectInPlace(digests);
 });
+
+test("a member that takes nothing is asked again soon, and then less and less often", async () => {
+  const clock = new ManualClock();
+  const { nodes } = await start({ nodes: 3, clock });
+  await fill(20);
+  const joined = await cluster!.join();
+  let asked = 0;
+  joined.blobs.receive = async () => {
+    asked += 1;
+    throw new Error("it just begins");
+  };
+  await passes();
+  const times: number[] = [];
+  for (let second = 1; second <= 120; second += 1) {
+    const before = asked;
+    clock.advance(1_000);
+    await cluster!.idle();
+    if (asked > before) times.push(second);
+  }
+  const late = times.filter((second) => second > 3);
+  expect(times).toContain(3);
+  expect(late).toEqual([9, 21, 45, 93]);
+  expect(asked).toBe((1 + 1 + late.length) * nodes.slice(0, 3).length);
+});

@@ -34,8 +34,14 @@ const PERIOD_MS = 30_000;
 const PAGE = 256;
 /** Records that are kept by name; those beyond are counted, and found by the next survey. */
 const KEPT_MAX = 50_000;
-/** A member that did not take a copy (its disk is full, it just begins) is asked again after so long. */
-const REFUSED_MS = 30_000;
+/** A member that did not take a copy (it just begins, or its disk is full) is asked again after so long; each time after twice as long, up to a limit. */
+const REFUSED_MS = 3_000;
+const REFUSED_MAX_MS = 60_000;
+
+interface Refusal {
+  readonly untilMs: number;
+  readonly delayMs: number;
+}
 
 /**
  * Moves copies to where placement wants them: after a join about 1/n of the data, after a node's return what stood in for it, after a push the copy that lies
@@ -48,7 +54,10 @@ export class Rebalance {
   readonly #stops: readonly (() => void)[];
   /** Out of place, and this node's to move; with the bytes that are to be sent. */
   readonly #moves = new Map<Digest, number>();
-  readonly #refusing = new Map<RaftId, number>();
+  /** Also those that may be asked again, until they take something. */
+  readonly #refusals = new Map<RaftId, Refusal>();
+  /** Refusals that were heeded when the members were last looked at. */
+  #refusing: ReadonlySet<RaftId> = new Set();
   /** Bytes that this node has moved. */
   readonly meter: RateMeter;
   #bytes = 0;
@@ -92,9 +101,8 @@ export class Rebalance {
 
   /** A member is connected that was not: it may take now what it did not take before. */
   peerConnected(): void {
-    if (this.#refusing.size === 0) return;
-    this.#refusing.clear();
-    this.#surveyDue = true;
+    if (this.#refusals.size === 0) return;
+    this.#refusals.clear();
     this.#wake();
   }
 
@@ -158,11 +166,9 @@ export class Rebalance {
   /** Time alone changes what is wanted: a member has been down for long, or has refused long ago. */
   #heedTime(): void {
     const nowMs = this.#options.clock.monotonicMs();
-    for (const [member, untilMs] of this.#refusing) {
-      if (nowMs < untilMs) continue;
-      this.#refusing.delete(member);
-      this.#surveyDue = true;
-    }
+    const refusing = new Set([...this.#refusals].flatMap(([member, { untilMs }]) => (nowMs < untilMs ? member : [])));
+    if (!this.#refusing.isSubsetOf(refusing)) this.#surveyDue = true;
+    this.#refusing = refusing;
     const overdue = this.#options.repair.shortage.overdue();
     if (overdue.symmetricDifference(this.#overdue).size > 0) this.#surveyDue = true;
     this.#overdue = overdue;
@@ -205,8 +211,7 @@ export class Rebalance {
 
   #moveOf(digest: Digest, record: BlobRecord): Move | undefined {
     const { consensus, copies, self } = this.#options;
-    const refusing = new Set(this.#refusing.keys());
-    const move = nextMove(consensus.catalog, digest, record, { copies, overdue: this.#overdue, refusing });
+    const move = nextMove(consensus.catalog, digest, record, { copies, overdue: this.#overdue, refusing: this.#refusing });
     return move?.actor === self ? move : undefined;
   }
 
@@ -224,7 +229,7 @@ export class Rebalance {
   }
 
   async #add(digest: Digest, member: Member): Promise<boolean> {
-    const { blobs, bytesPerSecond, clock, consensus, exchange, log, repair, stopping } = this.#options;
+    const { blobs, bytesPerSecond, consensus, exchange, log, repair, stopping } = this.#options;
     const record = consensus.catalog.blob(digest);
     if (record?.state !== "live") return false;
     if ((await blobs.stat(digest)) === undefined) {
@@ -239,13 +244,22 @@ export class Rebalance {
     if (taken.length === 0) {
       log.debug({ digest, member: member.raftId }, "a member did not take a copy that belongs there: it is asked again later");
       // unless it is this copy that is bad
-      if (await repair.verify(digest)) this.#refusing.set(member.raftId, clock.monotonicMs() + REFUSED_MS);
+      if (await repair.verify(digest)) this.#refused(member.raftId);
       return false;
     }
+    this.#refusals.delete(member.raftId);
     this.meter.add(sizeBytes);
     const { refused } = await consensus.propose({ type: "copy.add", digest, copy: member.raftId, deadline, commitId });
     if (refused !== undefined) log.debug({ digest, copy: member.raftId, refused }, "a copy that was moved was not recorded");
     return refused === undefined;
+  }
+
+  #refused(member: RaftId): void {
+    const { clock } = this.#options;
+    const delayMs = Math.min(REFUSED_MAX_MS, 2 * (this.#refusals.get(member)?.delayMs ?? REFUSED_MS / 2));
+    this.#refusals.set(member, { untilMs: clock.monotonicMs() + delayMs, delayMs });
+    this.#refusing = new Set([...this.#refusing, member]);
+    clock.after(delayMs, () => this.#wake());
   }
 
   /** `count`: another one went, or a member went down a moment ago; what follows is heard. */

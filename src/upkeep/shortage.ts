@@ -20,10 +20,24 @@ export interface Shortness {
   verified: boolean;
 }
 
-interface Kept extends Shortness {
-  /** Of the copies that are lacking. */
-  bytes: number;
+/** Of the copies that are lacking. */
+interface Lack {
+  readonly bytes: number;
+  /** Only since a holder drains: nothing is in danger. */
+  readonly isLeaving: boolean;
 }
+
+interface Kept extends Shortness {
+  lack: Lack;
+}
+
+/** Both kinds of lack. */
+interface Tally {
+  readonly short: Amount;
+  readonly leaving: Amount;
+}
+
+const EMPTY: Tally = { short: NOTHING, leaving: NOTHING };
 
 const PAGE = 256;
 /** Records that are kept by name; those beyond are counted, and found by the next survey. */
@@ -36,12 +50,12 @@ const KEPT_MAX = 50_000;
 export class Shortage {
   readonly #options: ShortageOptions;
   readonly #short = new Map<Digest, Kept>();
-  #bytes = 0;
-  #beyond: Amount = NOTHING;
+  #kept = EMPTY;
+  #beyond = EMPTY;
   /** Short, and every member that is up holds a copy: there is nobody to take one. */
-  #stuck: Amount = NOTHING;
+  #stuck = EMPTY;
   /** Overdue members that were looked through, with what was stuck there. */
-  readonly #walked = new Map<RaftId, Amount>();
+  readonly #walked = new Map<RaftId, Tally>();
 
   constructor(options: ShortageOptions) {
     this.#options = options;
@@ -52,14 +66,15 @@ export class Shortage {
     return this.#short;
   }
 
-  /** What is short, and could be mended with the members that are up. */
+  /** What is short, or is to leave a member that drains, and could be mended with the members that are up. */
   get mendable(): Amount {
-    return { blobs: this.#short.size + this.#beyond.blobs, bytes: this.#bytes + this.#beyond.bytes };
+    const { short, leaving } = sum(this.#kept, this.#beyond);
+    return plus(short, leaving);
   }
 
-  /** All that is short. */
+  /** All that is short of copies; what a drain moves is not. */
   get amount(): Amount {
-    return [this.mendable, this.#stuck, ...this.#walked.values()].reduce(sum);
+    return [this.#kept, this.#beyond, this.#stuck, ...this.#walked.values()].reduce((all, one) => sum(all, one)).short;
   }
 
   overdue(): ReadonlySet<RaftId> {
@@ -98,17 +113,17 @@ export class Shortage {
   async survey(): Promise<void> {
     const overdue = this.overdue();
     for (const id of this.#walked.keys()) if (!overdue.has(id)) this.#walked.delete(id);
-    if (this.#beyond.blobs > 0) this.#walked.clear();
-    this.#beyond = NOTHING;
+    if (this.#beyond !== EMPTY) this.#walked.clear();
+    this.#beyond = EMPTY;
     for (const digest of [...this.#short.keys()]) this.#look(digest, overdue);
     this.#stuck = await this.#surveyIndexes(overdue);
     for (const id of overdue) if (!this.#walked.has(id)) await this.#walk(id, overdue);
   }
 
   /** @returns what is stuck */
-  async #surveyIndexes(overdue: ReadonlySet<RaftId>): Promise<Amount> {
+  async #surveyIndexes(overdue: ReadonlySet<RaftId>): Promise<Tally> {
     const { catalog } = this.#options.consensus;
-    let stuck = NOTHING;
+    let stuck = EMPTY;
     for (let after = ""; ; ) {
       const page = await catalog.shortRecords(after, PAGE);
       for (const digest of page) stuck = sum(stuck, this.#find(digest, overdue));
@@ -121,14 +136,17 @@ export class Shortage {
   /** What the indexes do not show: records that list enough copies, of which too few count since `id` is overdue. */
   async #walk(id: RaftId, overdue: ReadonlySet<RaftId>): Promise<void> {
     const { catalog } = this.#options.consensus;
-    this.#walked.set(id, NOTHING);
+    this.#walked.set(id, EMPTY);
     for (let after = ""; ; ) {
       const page = await catalog.heldBy(id, after, PAGE);
       // a member has come or gone meanwhile: the survey that this asked for begins again
       const before = this.#walked.get(id);
       if (before === undefined) return;
       const stuck = page.filter((digest) => this.#isShownFirstBy(id, digest, overdue)).map((digest) => this.#find(digest, overdue));
-      this.#walked.set(id, stuck.reduce(sum, before));
+      this.#walked.set(
+        id,
+        stuck.reduce((all, one) => sum(all, one), before),
+      );
       const last = page.at(-1);
       if (last === undefined || page.length < PAGE) return;
       after = last;
@@ -149,41 +167,46 @@ export class Shortage {
   }
 
   /** Keeps or counts what a survey has shown. @returns it, where it is stuck */
-  #find(digest: Digest, overdue: ReadonlySet<RaftId>): Amount {
-    const bytes = this.#lackingBytes(digest, overdue);
-    if (bytes === undefined) return NOTHING;
-    if (!this.#isMendable(digest)) return { blobs: 1, bytes };
-    if (this.#short.has(digest) || this.#short.size < KEPT_MAX) this.#keep(digest, bytes);
-    else this.#beyond = sum(this.#beyond, { blobs: 1, bytes });
-    return NOTHING;
+  #find(digest: Digest, overdue: ReadonlySet<RaftId>): Tally {
+    const lack = this.#lackOf(digest, overdue);
+    if (lack === undefined) return EMPTY;
+    if (!this.#isMendable(digest)) return tallyOf(lack);
+    if (this.#short.has(digest) || this.#short.size < KEPT_MAX) this.#keep(digest, lack);
+    else this.#beyond = sum(this.#beyond, tallyOf(lack));
+    return EMPTY;
   }
 
   /** @returns whether it is short, and could be mended */
   #look(digest: Digest, overdue: ReadonlySet<RaftId>): boolean {
-    const bytes = this.#lackingBytes(digest, overdue);
-    if (bytes !== undefined && this.#isMendable(digest)) {
-      this.#keep(digest, bytes);
+    const lack = this.#lackOf(digest, overdue);
+    if (lack !== undefined && this.#isMendable(digest)) {
+      this.#keep(digest, lack);
       return true;
     }
-    this.#bytes -= this.#short.get(digest)?.bytes ?? 0;
+    const known = this.#short.get(digest);
+    if (known !== undefined) this.#kept = sum(this.#kept, tallyOf(known.lack), -1);
     this.#short.delete(digest);
     return false;
   }
 
-  #keep(digest: Digest, bytes: number): void {
+  #keep(digest: Digest, lack: Lack): void {
     const known = this.#short.get(digest);
-    this.#bytes += bytes - (known?.bytes ?? 0);
-    if (known === undefined) this.#short.set(digest, { passes: 0, verified: false, bytes });
-    else known.bytes = bytes;
+    if (known !== undefined) this.#kept = sum(this.#kept, tallyOf(known.lack), -1);
+    this.#kept = sum(this.#kept, tallyOf(lack));
+    if (known === undefined) this.#short.set(digest, { passes: 0, verified: false, lack });
+    else known.lack = lack;
   }
 
   /** Undefined where nothing is lacking; an empty blob lacks copies of no bytes. */
-  #lackingBytes(digest: Digest, overdue: ReadonlySet<RaftId>): number | undefined {
+  #lackOf(digest: Digest, overdue: ReadonlySet<RaftId>): Lack | undefined {
     const { catalog } = this.#options.consensus;
     const record = catalog.blob(digest);
     if (record?.state !== "live") return undefined;
-    const lacking = this.#target() - countedHolders(catalog, record, overdue).length;
-    return lacking > 0 ? lacking * record.sizeBytes : undefined;
+    const target = this.#target();
+    const lacking = target - countedHolders(catalog, record, overdue).length;
+    if (lacking <= 0) return undefined;
+    const there = catalog.holders(record).filter((member) => !overdue.has(member.raftId));
+    return { bytes: lacking * record.sizeBytes, isLeaving: there.length >= target };
   }
 
   #isMendable(digest: Digest): boolean {
@@ -196,6 +219,15 @@ export class Shortage {
   }
 }
 
-function sum(a: Amount, b: Amount): Amount {
-  return { blobs: a.blobs + b.blobs, bytes: a.bytes + b.bytes };
+function tallyOf({ bytes, isLeaving }: Lack): Tally {
+  const amount = { blobs: 1, bytes };
+  return isLeaving ? { short: NOTHING, leaving: amount } : { short: amount, leaving: NOTHING };
+}
+
+function sum(a: Tally, b: Tally, times: 1 | -1 = 1): Tally {
+  return { short: plus(a.short, b.short, times), leaving: plus(a.leaving, b.leaving, times) };
+}
+
+function plus(a: Amount, b: Amount, times: 1 | -1 = 1): Amount {
+  return { blobs: a.blobs + times * b.blobs, bytes: a.bytes + times * b.bytes };
 }

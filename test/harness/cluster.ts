@@ -43,6 +43,8 @@ export interface NodeStatus {
   readonly draining: boolean;
   /** Copies that the catalog lists for it. */
   readonly copies: number;
+  readonly quarantined?: number;
+  readonly scrub?: { readonly running: boolean; readonly endedAt?: string };
 }
 
 export interface ClusterStatus {
@@ -50,6 +52,9 @@ export interface ClusterStatus {
   readonly leader: string | undefined;
   readonly commitIndex: number;
   readonly nodes: readonly NodeStatus[];
+  readonly underReplicated: { readonly blobs: number; readonly bytes: number };
+  readonly moving: { readonly blobs: number; readonly bytes: number };
+  readonly quarantined: number;
   readonly warnings: readonly string[];
 }
 
@@ -62,6 +67,8 @@ export interface Cluster {
   readonly nodes: readonly ClusterNode[];
   readonly folder: string;
   status(node?: ClusterNode): Promise<ClusterStatus>;
+  /** The first status that fits, of a node that runs. */
+  statusThat(fits: (status: ClusterStatus) => boolean, otherwise: string): Promise<ClusterStatus>;
   /** The leader, as a node that runs says; asked again through an election. */
   leader(): Promise<ClusterNode>;
   /** Starts one more node that joins through the first one that runs. */
@@ -178,6 +185,11 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     async status(node = nodes.find((other) => other.running)!) {
       return (await callAdmin(doorOf({ data: node.data }, {}), "GET", STATUS_PATH)) as ClusterStatus;
     },
+    statusThat: (fits, otherwise) =>
+      asked(async () => {
+        const status = await cluster.status();
+        return fits(status) ? status : undefined;
+      }, otherwise),
     leader: () =>
       asked(async () => {
         const { leader } = await cluster.status();
