@@ -65,7 +65,8 @@ export class Contact {
     // Each peer's mark holds for one timeout, so a majority that is missed has been gone for one.
     this.#lost = this.#listenedMs > timeoutMs && !this.#majority(conf, timeoutMs);
     const quietMs = this.#majority(conf, timeoutMs * QUIET) ? timeoutMs * WARM : timeoutMs * QUIET;
-    for (const id of new Set([...conf.voters, ...conf.votersOutgoing])) {
+    const { voters, votersOutgoing } = conf;
+    for (const id of votersOutgoing.length === 0 ? voters : new Set([...voters, ...votersOutgoing])) {
       if (id !== self && !this.heardWithin(id, quietMs)) ping(id);
     }
     this.#settle();

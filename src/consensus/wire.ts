@@ -121,7 +121,10 @@ function raftFields(message: Message): Fields {
 function decodeRaft(at: number, fields: Fields): Message {
   const type = TYPES[at];
   const head = { from: natural(fields[1]), to: natural(fields[2]), term: natural(fields[3]) };
-  const [, , , , a, b, c, d] = fields;
+  const a = fields[4];
+  const b = fields[5];
+  const c = fields[6];
+  const d = fields[7];
   switch (type) {
     case "propose":
       return { type, ...head, entries: list(a).map(proposed) };
