@@ -44,6 +44,15 @@ export class ReplaceableCatalog implements AppliedCatalog {
   heldOnlyBy(member: RaftId, after: string, limit: number) {
     return this.#current.heldOnlyBy(member, after, limit);
   }
+  project(project: string) {
+    return this.#current.project(project);
+  }
+  projects(after: string, limit: number) {
+    return this.#current.projects(after, limit);
+  }
+  trash(repository: RepositoryName, after: string, limit: number) {
+    return this.#current.trash(repository, after, limit);
+  }
   collector() {
     return this.#current.collector();
   }

@@ -16,6 +16,7 @@ import { ACCEPTED, type Decision, refuse } from "./decision.ts";
 import type { Draft } from "./draft.ts";
 import { isMember, isUp, memberCopies, needOf, readDurability, readRoster, targetOf } from "./membership.ts";
 import type { ApplyContext } from "./policy.ts";
+import { exceedsBytes, isProtected } from "./project-rows.ts";
 import type { BlobRecord } from "./records.ts";
 
 // Guards and effects: design.md, "The record of a blob". One function a row.
@@ -40,6 +41,7 @@ export function commitBlob(draft: Draft, context: ApplyContext, command: Of<"blo
   const roster = readRoster(draft);
   const copies = memberCopies(roster, union(command.copies, old?.state === "live" ? old.copies : []));
   if (copies.length < needOf(roster, readDurability(draft, context.policy))) return refuse("need", digest);
+  if (exceedsBytes(draft, repository, digest, sizeBytes)) return refuse("quota", digest);
   const record: BlobRecord = {
     ...(old ?? NEW_RECORD),
     state: "live",
@@ -92,6 +94,7 @@ export function mountBlob(draft: Draft, context: ApplyContext, command: Of<"blob
   if (!isHeld(record) || from === undefined) return refuse("unknown", digest);
   const allowsRemote = context.policy.allowsRemote(target);
   if (record.state === "remote" && !allowsRemote) return refuse("unknown", digest);
+  if (exceedsBytes(draft, target, digest, record.sizeBytes)) return refuse("quota", digest);
   const lease = context.time + context.policy.leaseMs;
   const wanted = { lease, source: allowsRemote ? from.source : undefined };
   writeBlob(draft, digest, makeLink(draft, context, target, digest, record, wanted));
@@ -104,6 +107,7 @@ export function unlinkBlob(draft: Draft, context: ApplyContext, command: Of<"blo
   const link = readVisibleLink(draft, repository, digest);
   if (link === undefined || !isHeld(readBlob(draft, digest))) return refuse("unknown", digest);
   if (link.references > 0) return refuse("referenced", digest);
+  if (isProtected(draft, repository)) return refuse("protected", digest);
   if (link.trashed > 0) writeLinkRow(draft, context, repository, digest, { ...readLinkRow(draft, repository, digest), hidden: true });
   else removeLink(draft, context, repository, digest);
   return ACCEPTED;

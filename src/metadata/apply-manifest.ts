@@ -5,7 +5,7 @@ import { isHeld, readBlob, readLinkRow, readVisibleLink, renewLink as renew, wri
 import type { BlobCommand, ManifestCommand } from "./commands.ts";
 import { ACCEPTED, type Decision, refuse } from "./decision.ts";
 import type { Draft } from "./draft.ts";
-import { contentKey, manifestKey, orphansKey, tagKey, trashKey } from "./keys.ts";
+import { contentKey, manifestKey, orphansKey, repositoryKey, tagKey, trashKey } from "./keys.ts";
 import {
   countInRepository,
   distinctEdges,
@@ -21,8 +21,9 @@ import {
 } from "./manifest-rows.ts";
 import { memberCopies, needOf, readDurability, readRoster } from "./membership.ts";
 import type { ApplyContext } from "./policy.ts";
+import { exceedsRepositories, isImmutable, isProtected } from "./project-rows.ts";
 import type { Edge } from "./records.ts";
-import { MANIFEST, type ManifestRow, TAG } from "./rows.ts";
+import { MANIFEST, type ManifestRow, REPOSITORY, TAG } from "./rows.ts";
 
 type Of<T extends ManifestCommand["type"]> = Extract<ManifestCommand, { type: T }>;
 
@@ -32,6 +33,10 @@ export function putManifest(draft: Draft, context: ApplyContext, command: Of<"ma
   const edges = distinctEdges(command.references);
   const lacking = findLacking(draft, context, command, edges);
   if (lacking !== undefined) return lacking;
+  const tagRefusal = refusedTag(draft, command);
+  if (tagRefusal !== undefined) return tagRefusal;
+  const isNew = (draft.read(REPOSITORY, repositoryKey(repository))?.manifests ?? 0) === 0;
+  if (isNew && exceedsRepositories(draft, repository)) return refuse("quota", digest);
   const old = readManifestRow(draft, repository, digest);
   const visible = old !== undefined && old.purgeAfter === undefined;
   if (visible) hideReferrer(draft, repository, digest, old);
@@ -59,6 +64,15 @@ export function putManifest(draft: Draft, context: ApplyContext, command: Of<"ma
   // a re-put may name another media type, which the rows of its tags repeat
   for (const tag of new Set([...row.tags, ...command.tags])) setTag(draft, context, repository, tag, digest);
   return { value: Number(!visible) };
+}
+
+/** An immutable tag that names another manifest. */
+function refusedTag(draft: Draft, { repository, digest, tags }: Of<"manifest.put">): Decision | undefined {
+  const stands = (tag: Tag): boolean => {
+    const old = draft.read(TAG, tagKey(repository, tag))?.digest;
+    return old !== undefined && old !== digest;
+  };
+  return tags.some((tag) => stands(tag) && isImmutable(draft, repository, tag)) ? refuse("immutable", digest) : undefined;
 }
 
 /** `If-Match` and `If-None-Match`, on each tag, or on the manifest itself where it comes without one. */
@@ -118,6 +132,8 @@ export function deleteManifest(draft: Draft, context: ApplyContext, command: Of<
   const { repository, digest } = command;
   const row = readVisibleManifest(draft, repository, digest);
   if (row === undefined) return refuse("unknown", digest);
+  if (isProtected(draft, repository)) return refuse("protected", digest);
+  if (row.tags.some((tag) => isImmutable(draft, repository, tag))) return refuse("immutable", digest);
   for (const tag of row.tags) draft.remove(tagKey(repository, tag));
   for (const edge of row.references) shiftEdge(draft, context, repository, edge, { references: -1, trashed: 1 });
   hideReferrer(draft, repository, digest, row);
@@ -175,6 +191,8 @@ export function deleteTag(draft: Draft, context: ApplyContext, command: Of<"tag.
   const { repository, tag } = command;
   const old = draft.read(TAG, tagKey(repository, tag));
   if (old === undefined) return refuse("unknown");
+  if (isProtected(draft, repository)) return refuse("protected", old.digest);
+  if (isImmutable(draft, repository, tag)) return refuse("immutable", old.digest);
   draft.remove(tagKey(repository, tag));
   untag(draft, context, repository, tag, old.digest);
   countInRepository(draft, repository, 0, -1);

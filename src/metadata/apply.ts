@@ -9,7 +9,9 @@ import { createToken, revokeToken } from "./apply-token.ts";
 import type { Command, Outcome } from "./commands.ts";
 import { ACCEPTED, type Decision } from "./decision.ts";
 import { changesOf, Draft } from "./draft.ts";
+import { projectKey } from "./keys.ts";
 import type { ApplyContext } from "./policy.ts";
+import { PROJECT } from "./rows.ts";
 import type { Change, View } from "./view.ts";
 
 /**
@@ -40,6 +42,9 @@ export function decide(draft: Draft, context: ApplyContext, command: Command): D
     case "session.open":
       return openSession(draft, context, command);
     case "clock.tick":
+      return ACCEPTED;
+    case "project.set":
+      draft.write(PROJECT, projectKey(command.project), command.rules);
       return ACCEPTED;
     case "audit.note":
       return noteAudit(draft, command);

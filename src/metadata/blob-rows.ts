@@ -4,6 +4,7 @@ import type { RepositoryName } from "../core/reference.ts";
 import type { Draft } from "./draft.ts";
 import { blobKey, condemnedKey, holderKey, idleKey, leaseKey, linkedKey, linkKey, unlinkedKey, usageKey, widthKey } from "./keys.ts";
 import type { ApplyContext } from "./policy.ts";
+import { countShare } from "./project-rows.ts";
 import type { BlobRecord, CatalogTime, Link } from "./records.ts";
 import { BLOB, LINK, type LinkRow, USAGE, type Usage } from "./rows.ts";
 
@@ -167,6 +168,7 @@ export function makeLink(
     zeroSince: old.present ? old.zeroSince : context.time,
     source,
   });
+  if (!old.present) countShare(draft, repository, digest, record.sizeBytes, 1);
   const wasSourced = old.present && old.source !== undefined;
   return countLink(record, Number(!old.present), Number(source !== undefined) - Number(wasSourced));
 }
@@ -176,6 +178,7 @@ export function removeLink(draft: Draft, context: ApplyContext, repository: Repo
   const link = readLinkRow(draft, repository, digest);
   writeLinkRow(draft, context, repository, digest, ABSENT_LINK);
   const record = readBlob(draft, digest);
+  if (link.present) countShare(draft, repository, digest, record?.sizeBytes ?? 0, -1);
   if (record !== undefined) writeBlob(draft, digest, countLink(record, -1, link.source === undefined ? 0 : -1));
 }
 

@@ -12,9 +12,11 @@ import type {
   Link,
   ManifestRecord,
   Member,
+  ProjectRecord,
   Referrer,
   RepositoryRecord,
   TagRecord,
+  TrashedManifest,
 } from "./records.ts";
 
 /**
@@ -61,6 +63,12 @@ export interface Catalog {
   copiesOf(member: RaftId): number;
   /** Bytes of those copies. */
   copyBytesOf(member: RaftId): number;
+  /** Of one that nobody set, and nothing was pushed to, what holds without a rule. */
+  project(project: string): ProjectRecord;
+  /** Projects that have rules, or were pushed to; by name, strictly after `after`. */
+  projects(after: string, limit: number): Promise<readonly ProjectRecord[]>;
+  /** Deleted manifests of the repository that can be taken back. */
+  trash(repository: RepositoryName, after: string, limit: number): Promise<readonly TrashedManifest[]>;
   /** Of the garbage collector. */
   collector(): CollectorRecord;
   garbage(): GarbageIndex;

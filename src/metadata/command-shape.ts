@@ -56,6 +56,7 @@ function fields(shape: Shape): Check {
 const stringMap: Check = (value) =>
   typeof value === "object" && value !== null && !Array.isArray(value) && Object.values(value).every((one) => typeof one === "string");
 
+const PATTERNS_MAX = 64;
 const MEMBERS_MAX = 1_000;
 const REFERENCES_MAX = 100_000;
 const MANIFEST_BYTES_MAX = 4 * 1024 * 1024;
@@ -96,6 +97,14 @@ const SHAPES: { readonly [T in Command["type"]]: Shape } = {
     boot: optional(fields({ incarnation: positive, nonce, earlier: optional(list(nonce, STARTS_REMEMBERED)) })),
   },
   "clock.tick": {},
+  "project.set": {
+    project: text(255),
+    rules: fields({
+      immutableTags: list(text(255), PATTERNS_MAX),
+      protectedRepositories: list(text(255), PATTERNS_MAX),
+      quota: fields({ bytes: optional(count), softBytes: optional(count), repositories: optional(count) }),
+    }),
+  },
   "audit.note": {
     raftId: positive,
     notes: list(

@@ -2,7 +2,7 @@ import type { Digest } from "../core/digest.ts";
 import type { PeerId, RaftId } from "../core/peer.ts";
 import type { PieceHash } from "../core/pieces.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
-import type { AuditNote, BootId, CatalogTime, CollectRun, Durability, Edge, Lifetimes, Start } from "./records.ts";
+import type { AuditNote, BootId, CatalogTime, CollectRun, Durability, Edge, Lifetimes, ProjectRules, Start } from "./records.ts";
 
 /** The highest command schema that this program can propose and apply. */
 export const COMMAND_VERSION = 1;
@@ -56,6 +56,8 @@ export type ClusterCommand =
   | { readonly type: "session.open"; readonly raftId: RaftId; readonly boot?: BootId & Partial<Start> }
   /** Moves catalog time while nothing else is proposed. */
   | { readonly type: "clock.tick" }
+  /** All of the project's rules, in the place of those before. */
+  | { readonly type: "project.set"; readonly project: string; readonly rules: ProjectRules }
   /** What no other command tells of, for the audit trail. */
   | { readonly type: "audit.note"; readonly raftId: RaftId; readonly notes: readonly AuditNote[] };
 
@@ -175,6 +177,9 @@ export type Refusal =
   | "state" // the record's state does not allow it
   | "busy" // gc: referenced again, leased or in grace
   | "count" // a drop would leave too few copies
+  | "quota" // the project's quota would be exceeded
+  | "immutable" // a tag that may not move or go
+  | "protected" // nothing is deleted in the repository
   | "held" // gc: until it is released nothing is deleted
   | "stale" // gc: of an earlier condemning
   | "tokenWrong" // no such join token, or not its secret: which of the two is not said

@@ -1,8 +1,8 @@
 import type { Digest } from "../core/digest.ts";
-import type { RepositoryName } from "../core/reference.ts";
+import { projectOf, type RepositoryName } from "../core/reference.ts";
 import { edgeId } from "./manifest-rows.ts";
 import type { MemoryStore } from "./memory-store.ts";
-import { BLOB, CHILD, LINK, MANIFEST, QUEUED_TOKEN, REPOSITORY, ROSTER, TAG, TOKENS, USAGE } from "./rows.ts";
+import { BLOB, CHILD, LINK, MANIFEST, PROJECT_USAGE, QUEUED_TOKEN, REPOSITORY, ROSTER, SHARE, TAG, TOKENS, USAGE } from "./rows.ts";
 
 // For tests: what the counters and indexes must be, worked out anew from the records alone.
 
@@ -16,6 +16,7 @@ export function disagreements(store: MemoryStore): readonly string[] {
   deriveLinks(rows, derived);
   deriveRecords(rows, derived);
   deriveRepositories(rows, derived);
+  deriveProjects(rows, derived);
   const stored = new Map<string, string>();
   collectStored(rows, stored);
   const keys = [...new Set([...derived.keys(), ...stored.keys()])].sort();
@@ -114,6 +115,32 @@ function deriveRepositories(rows: Rows, out: Map<string, string>): void {
   for (const [repository, count] of counts) out.set(`repository ${repository}`, JSON.stringify(count));
 }
 
+function deriveProjects(rows: Rows, out: Map<string, string>): void {
+  const usage = new Map<string, { sizeBytes: number; blobs: number; repositories: number }>();
+  const at = (repository: RepositoryName) => {
+    const project = projectOf(repository);
+    const found = usage.get(project) ?? { sizeBytes: 0, blobs: 0, repositories: 0 };
+    usage.set(project, found);
+    return found;
+  };
+  const shares = new Map<string, number>();
+  for (const [rest, value] of under(rows, "link/")) {
+    const [repository, digest] = split(rest);
+    if (!LINK.decode(value).present) continue;
+    const key = `share/${projectOf(repository)}\0${digest}`;
+    const links = (shares.get(key) ?? 0) + 1;
+    shares.set(key, links);
+    if (links > 1) continue;
+    const record = rows.get(`blob/${digest}`);
+    at(repository).blobs += 1;
+    at(repository).sizeBytes += record === undefined ? 0 : BLOB.decode(record).sizeBytes;
+  }
+  for (const [rest, value] of under(rows, "repository/"))
+    if (REPOSITORY.decode(value).manifests > 0) at(rest as RepositoryName).repositories += 1;
+  for (const [key, links] of shares) out.set(key, String(links));
+  for (const [project, used] of usage) out.set(`usage of ${project}`, JSON.stringify(used));
+}
+
 const INDEXES = ["gc/idle/", "gc/unlinked/", "gc/condemned/", "gc/trash/", "holder/", "width/", "referrer/", "linked/", "lease/"];
 
 function collectStored(rows: Rows, out: Map<string, string>): void {
@@ -135,6 +162,12 @@ function collectStored(rows: Rows, out: Map<string, string>): void {
   for (const [name, value] of under(rows, "repository/")) {
     const { manifests, tags } = REPOSITORY.decode(value);
     if (manifests + tags > 0) out.set(`repository ${name}`, JSON.stringify({ manifests, tags }));
+  }
+  for (const [rest, value] of under(rows, "share/")) out.set(`share/${rest}`, String(SHARE.decode(value).links));
+  for (const [project, value] of under(rows, "projectUsage/")) {
+    const { sizeBytes, blobs, repositories } = PROJECT_USAGE.decode(value);
+    if (sizeBytes !== 0 || blobs !== 0 || repositories !== 0)
+      out.set(`usage of ${project}`, JSON.stringify({ sizeBytes, blobs, repositories }));
   }
   const roster = rows.get("roster");
   const seats = roster === undefined ? [] : ROSTER.decode(roster).seats.map(({ id }) => `member/${String(id).padStart(16, "0")}`);

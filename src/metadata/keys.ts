@@ -25,6 +25,8 @@ import type { CatalogTime } from "./records.ts";
 //   content/<repository> NUL <digest>           bytes of the manifest
 //   tag/<repository> NUL <tag>                  tag
 //   repository/<repository>                     counters of the repository
+//   project/<project>, projectUsage/<project>   what a project allows; what it uses
+//   share/<project> NUL <digest>                how many repositories of the project link the digest
 //   referrer/<repository> NUL <subject> NUL <digest>   a row of the referrers answer
 // Indexes, for scans alone; `apply` writes and never reads them:
 //   holder/<id> NUL <digest>                    live records that list the copy, also after the member was removed
@@ -48,6 +50,9 @@ export const AUDIT_TRAIL_KEY = "audit";
 export const MEMBER_PREFIX = "member/";
 export const REPOSITORY_PREFIX = "repository/";
 
+export const PROJECT_PREFIX = "project/";
+export const PROJECT_USAGE_PREFIX = "projectUsage/";
+
 /** Wide enough for any safe integer, so that the order of keys is the order of numbers. */
 function padded(value: number): string {
   return String(value).padStart(16, "0");
@@ -65,11 +70,15 @@ export const outcomeKey = (session: number, slot: number): string => `outcome/${
 export const blobKey = (digest: Digest): string => `blob/${digest}`;
 export const linkKey = (repository: RepositoryName, digest: Digest): string => `link/${repository}${NUL}${digest}`;
 export const childKey = (repository: RepositoryName, digest: Digest): string => `child/${repository}${NUL}${digest}`;
-export const manifestKey = (repository: RepositoryName, digest: Digest): string => `manifest/${repository}${NUL}${digest}`;
+export const manifestPrefix = (repository: RepositoryName): string => `manifest/${repository}${NUL}`;
+export const manifestKey = (repository: RepositoryName, digest: Digest): string => `${manifestPrefix(repository)}${digest}`;
 export const contentKey = (repository: RepositoryName, digest: Digest): string => `content/${repository}${NUL}${digest}`;
 export const tagPrefix = (repository: RepositoryName): string => `tag/${repository}${NUL}`;
 export const tagKey = (repository: RepositoryName, tag: Tag): string => `tag/${repository}${NUL}${tag}`;
 export const repositoryKey = (repository: RepositoryName): string => `${REPOSITORY_PREFIX}${repository}`;
+export const projectKey = (project: string): string => `${PROJECT_PREFIX}${project}`;
+export const projectUsageKey = (project: string): string => `${PROJECT_USAGE_PREFIX}${project}`;
+export const shareKey = (project: string, digest: Digest): string => `share/${project}${NUL}${digest}`;
 export const referrerPrefix = (repository: RepositoryName, subject: Digest): string => `referrer/${repository}${NUL}${subject}${NUL}`;
 export const referrerKey = (repository: RepositoryName, subject: Digest, digest: Digest): string =>
   `${referrerPrefix(repository, subject)}${digest}`;

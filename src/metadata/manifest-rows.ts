@@ -4,6 +4,7 @@ import { readLinkRow, writeLinkRow } from "./blob-rows.ts";
 import type { Draft } from "./draft.ts";
 import { childKey, manifestKey, orphansKey, referrerKey, repositoryKey, tagKey } from "./keys.ts";
 import type { ApplyContext } from "./policy.ts";
+import { countRepository } from "./project-rows.ts";
 import type { Edge } from "./records.ts";
 import { CHILD, type Child, MANIFEST, type ManifestRow, REFERRER, REPOSITORY, TAG } from "./rows.ts";
 
@@ -91,6 +92,8 @@ export function hideReferrer(draft: Draft, repository: RepositoryName, digest: D
 /** The record stays when its counters fall to zero: a repository that was emptied lists no tags, and is not unknown. */
 export function countInRepository(draft: Draft, repository: RepositoryName, manifests: number, tags: number): void {
   const old = draft.read(REPOSITORY, repositoryKey(repository)) ?? { name: repository, manifests: 0, tags: 0 };
+  const isThere = old.manifests + manifests > 0;
+  if (isThere !== old.manifests > 0) countRepository(draft, repository, isThere ? 1 : -1);
   draft.write(REPOSITORY, repositoryKey(repository), { name: repository, manifests: old.manifests + manifests, tags: old.tags + tags });
 }
 

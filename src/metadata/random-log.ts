@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import type { Digest } from "../core/digest.ts";
-import type { RepositoryName, Tag } from "../core/reference.ts";
+import { projectOf, type RepositoryName, type Tag } from "../core/reference.ts";
 import { applyEntry } from "./apply-entry.ts";
 import type { Command } from "./commands.ts";
 import { readRow } from "./draft.ts";
@@ -95,6 +95,18 @@ const COMMANDS: readonly (readonly [weight: number, make: Make])[] = [
   [2, (pick) => ({ type: "manifest.undelete", repository: pick(REPOSITORIES), digest: pick(MANIFESTS) })],
   [3, (pick) => ({ type: "manifest.purge", repository: pick(REPOSITORIES), digest: pick(MANIFESTS) })],
   [1, (pick) => ({ type: "tag.delete", repository: pick(REPOSITORIES), tag: pick(TAGS) })],
+  [
+    1,
+    (pick) => ({
+      type: "project.set",
+      project: projectOf(pick(REPOSITORIES)),
+      rules: {
+        immutableTags: pick([[], [], ["v2"]]),
+        protectedRepositories: [],
+        quota: { bytes: pick([undefined, undefined, 25]), repositories: pick([undefined, undefined, 1]) },
+      },
+    }),
+  ],
   [1, (pick) => ({ type: "gc.hold", held: pick([true, ...Array<false>(9).fill(false)]), reason: "because" })],
   [
     1,

@@ -217,6 +217,45 @@ export interface CollectorRecord {
   readonly runs: readonly CollectRun[];
 }
 
+export interface Quota {
+  /** Of blobs, each once. */
+  readonly bytes?: number | undefined;
+  /** Warned of from here on. */
+  readonly softBytes?: number | undefined;
+  /** That hold a manifest. */
+  readonly repositories?: number | undefined;
+}
+
+/** What a project allows. In a pattern `*` stands for any characters. */
+export interface ProjectRules {
+  /** Patterns of tags that, once they are there, neither move nor go. */
+  readonly immutableTags: readonly string[];
+  /** Patterns of names of repositories in which nothing is deleted. */
+  readonly protectedRepositories: readonly string[];
+  readonly quota: Quota;
+}
+
+export interface ProjectUsage {
+  readonly sizeBytes: number;
+  readonly blobs: number;
+  readonly repositories: number;
+}
+
+export interface ProjectRecord {
+  readonly project: string;
+  readonly rules: ProjectRules;
+  readonly usage: ProjectUsage;
+}
+
+export interface TrashedManifest {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly sizeBytes: number;
+  /** Those that named it when it was deleted. */
+  readonly tags: readonly Tag[];
+  readonly purgeAfter: CatalogTime;
+}
+
 export interface RepositoryRecord {
   readonly name: RepositoryName;
   readonly manifests: number;

@@ -85,7 +85,7 @@ test("random logs accept every kind of command, so that nothing below passes bec
         "member.replace",
         "member.state",
       ],
-      ...["session.open", "tag.delete", "token.create"],
+      ...["project.set", "session.open", "tag.delete", "token.create"],
     ].sort(),
   );
 });

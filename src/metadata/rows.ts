@@ -13,6 +13,8 @@ import type {
   Link,
   ManifestRecord,
   Member,
+  ProjectRules,
+  ProjectUsage,
   Referrer,
   RepositoryRecord,
   TagRecord,
@@ -134,6 +136,10 @@ export const BOOT = row<BootId>(["incarnation", "nonce"]);
 /** Where the queue of join tokens begins and ends. */
 export const TOKENS = row<{ readonly first: number; readonly next: number }>(["first", "next"]);
 export const COLLECTOR = row<CollectorRecord>(["held", "runs"]);
+export const PROJECT = row<ProjectRules>(["immutableTags", "protectedRepositories", "quota"]);
+export const PROJECT_USAGE = row<ProjectUsage>(["sizeBytes", "blobs", "repositories"]);
+/** How many repositories of a project link a blob. */
+export const SHARE = row<{ readonly links: number }>(["links"]);
 /** Where the audit trail begins and ends. */
 export const AUDIT_TRAIL = row<{ readonly first: number; readonly next: number }>(["first", "next"]);
 export const AUDIT = row<Omit<AuditRecord, "number">>(["raftId", "atMs", "action", "target", "detail"]);

@@ -3,11 +3,10 @@ import type { Digest } from "../core/digest.ts";
 import type { PeerId, RaftId } from "../core/peer.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
 import type { Catalog } from "./catalog.ts";
+import { listAudit, listProjects, listTokens, listTrash, readProject } from "./catalog-lists.ts";
 import { readRow } from "./draft.ts";
 import { type GarbageIndex, garbageIndex } from "./garbage-index.ts";
 import {
-  AUDIT_TRAIL_KEY,
-  auditKey,
   blobKey,
   CLUSTER_KEY,
   COLLECTOR_KEY,
@@ -22,12 +21,10 @@ import {
   memberKey,
   parseLeaseRest,
   peerKey,
-  queuedTokenKey,
   REPOSITORY_PREFIX,
   ROSTER_KEY,
   referrerPrefix,
   repositoryKey,
-  TOKENS_KEY,
   tagKey,
   tagPrefix,
   tokenKey,
@@ -47,13 +44,13 @@ import type {
   Link,
   ManifestRecord,
   Member,
+  ProjectRecord,
   Referrer,
   RepositoryRecord,
   TagRecord,
+  TrashedManifest,
 } from "./records.ts";
 import {
-  AUDIT,
-  AUDIT_TRAIL,
   BLOB,
   CLUSTER,
   COLLECTOR,
@@ -63,7 +60,6 @@ import {
   MANIFEST,
   MEMBER,
   PEER,
-  QUEUED_TOKEN,
   REFERRER,
   REPOSITORY,
   ROSTER,
@@ -71,7 +67,6 @@ import {
   type Row,
   TAG,
   TOKEN,
-  TOKENS,
   USAGE,
 } from "./rows.ts";
 import type { CatalogStore } from "./view.ts";
@@ -217,10 +212,7 @@ class StoreCatalog implements AppliedCatalog {
   }
 
   joinTokens(): readonly JoinTokenRecord[] {
-    const { first, next } = readRow(this.#store, TOKENS, TOKENS_KEY) ?? { first: 0, next: 0 };
-    return Array.from({ length: next - first }, (_, at) => readRow(this.#store, QUEUED_TOKEN, queuedTokenKey(first + at))).flatMap(
-      (queued) => (queued === undefined ? [] : (this.joinToken(queued.id) ?? [])),
-    );
+    return listTokens(this.#store);
   }
 
   repository(repository: RepositoryName): RepositoryRecord | undefined {
@@ -301,6 +293,18 @@ class StoreCatalog implements AppliedCatalog {
     return this.holders(record).filter((member) => !member.draining).length;
   }
 
+  project(project: string): ProjectRecord {
+    return readProject(this.#store, project);
+  }
+
+  projects(after: string, limit: number): Promise<readonly ProjectRecord[]> {
+    return listProjects(this.#store, after, limit);
+  }
+
+  trash(repository: RepositoryName, after: string, limit: number): Promise<readonly TrashedManifest[]> {
+    return listTrash(this.#store, repository, after, limit);
+  }
+
   collector(): CollectorRecord {
     return this.#plain(COLLECTOR, COLLECTOR_KEY) ?? { held: undefined, runs: [] };
   }
@@ -310,12 +314,7 @@ class StoreCatalog implements AppliedCatalog {
   }
 
   auditTrail(limit: number): readonly AuditRecord[] {
-    const { first, next } = readRow(this.#store, AUDIT_TRAIL, AUDIT_TRAIL_KEY) ?? { first: 0, next: 0 };
-    const numbers = Array.from({ length: Math.min(limit, next - first) }, (_, at) => next - 1 - at);
-    return numbers.flatMap((number) => {
-      const record = readRow(this.#store, AUDIT, auditKey(number)); // not cached: seldom asked for
-      return record === undefined ? [] : { ...record, number };
-    });
+    return listAudit(this.#store, limit);
   }
 
   copiesOf(member: RaftId): number {
