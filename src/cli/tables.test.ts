@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { renderAudit } from "./audit.ts";
+import { renderProjects, renderTrash } from "./content.ts";
 import { renderCollected, renderCollector } from "./gc.ts";
 import { renderTokens } from "./token.ts";
 
@@ -37,4 +38,15 @@ test("the garbage collector's table says whether it runs, what it waits for and 
   expect(renderCollected(collected, true)).toBe(
     "1 manifests would be purged, 2 links and 3 blobs would be removed.\nNODE  TO BE FREED\nn1    1.0 MiB\nn2    1.0 MiB\n",
   );
+});
+
+test("projects are a table of what is used and allowed; the trash one of what can be taken back", () => {
+  const project = { project: "team", usedBytes: 1_048_576, blobs: 1, repositories: 2, protectedRepositories: [] };
+  expect(renderProjects([{ ...project, quota: { bytes: 10_485_760 }, immutableTags: ["v*", "r*"] }])).toBe(
+    "PROJECT  USED                 REPOSITORIES  IMMUTABLE TAGS  PROTECTED\nteam     1.0 MiB of 10.0 MiB  2             v*,r*           -\n",
+  );
+  expect(renderTrash([{ digest: "sha256:0", bytes: 512, tags: ["v1"], msLeft: 7_200_000 }])).toBe(
+    "DIGEST    TAGS  SIZE   TIME LEFT\nsha256:0  v1    512 B  2 h\n",
+  );
+  expect(renderTrash([])).toContain("Nothing");
 });

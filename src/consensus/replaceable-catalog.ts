@@ -50,6 +50,9 @@ export class ReplaceableCatalog implements AppliedCatalog {
   projects(after: string, limit: number) {
     return this.#current.projects(after, limit);
   }
+  manifests(repository: RepositoryName, after: string, limit: number) {
+    return this.#current.manifests(repository, after, limit);
+  }
   trash(repository: RepositoryName, after: string, limit: number) {
     return this.#current.trash(repository, after, limit);
   }

@@ -1,5 +1,5 @@
 import { OciError } from "../core/errors.ts";
-import type { Admin } from "./admin.ts";
+import type { Admin, ProjectRules } from "./admin.ts";
 import { json } from "./answers.ts";
 import { type WrapOptions, wrap } from "./app.ts";
 import { readBody } from "./body.ts";
@@ -20,6 +20,10 @@ const NODE_EXAMPLE = '{"node": "node-2"}';
 const TTL = /^(\d{1,12})(ms|s|m|h|d)$/;
 
 const HOLD_EXAMPLE = '{"reason": "an audit of what is stored"}';
+const PROJECT_EXAMPLE = '{"project": "team", "quota": {"bytes": 10737418240}, "immutableTags": ["v*"]}';
+const TRASH_EXAMPLE = '{"repository": "team/app", "digest": "sha256:..."}';
+const PATTERN = /^[\x21-\x7e]{1,255}$/;
+const PATTERNS_MAX = 64;
 const REASON_LENGTH_MAX = 512;
 
 type Wish = Readonly<Record<string, unknown>>;
@@ -44,6 +48,30 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
     POST: async (admin, request) => found(admin.revokeToken(tokenIdOf(await wishOf(request, TOKEN_ID_EXAMPLE)))),
   },
   "/audit": { GET: async (admin, request) => json(200, { entries: await admin.audit(limitOf(request)) }) },
+  "/projects": {
+    GET: async (admin) => json(200, { projects: await admin.projects() }),
+    POST: async (admin, request) => {
+      const wish = await wishOf(request, PROJECT_EXAMPLE);
+      return found(admin.setProject(nameOf(wish, "project"), rulesOf(wish)));
+    },
+  },
+  "/projects/delete": {
+    POST: async (admin, request) => found(admin.deleteProject(nameOf(await wishOf(request, PROJECT_EXAMPLE), "project"))),
+  },
+  "/repositories/delete": {
+    POST: async (admin, request) => found(admin.deleteRepository(nameOf(await wishOf(request, TRASH_EXAMPLE), "repository"))),
+  },
+  "/trash": {
+    GET: async (admin, request) => json(200, { manifests: await admin.trash(parseQuery(request.query).get("repository") ?? "") }),
+  },
+  "/trash/restore": {
+    POST: async (admin, request) => {
+      const wish = await wishOf(request, TRASH_EXAMPLE);
+      const [repository, digest] = [nameOf(wish, "repository"), nameOf(wish, "digest")];
+      await admin.restore(repository, digest);
+      return json(200, { repository, digest });
+    },
+  },
   "/gc": { GET: (admin) => found(admin.collector()) },
   "/gc/run": { POST: async (admin) => json(202, await admin.collect()) },
   "/gc/foresee": { GET: (admin) => found(admin.foreseeCollection()) },
@@ -110,6 +138,41 @@ function recover(admin: Admin, { clusterId, lost }: Wish): ReturnType<Admin["rec
     return admin.recover(clusterId, lost);
   }
   throw new OciError("REQUEST_INVALID", `a recovery names the cluster, and the nodes that are lost: ${RECOVERY_EXAMPLE}`);
+}
+
+function nameOf(wish: Wish, field: string): string {
+  const { [field]: name } = wish;
+  if (typeof name === "string" && name !== "") return name;
+  throw new OciError("REQUEST_INVALID", `${field} is to be given, as a text`);
+}
+
+function rulesOf({ immutableTags, protectedRepositories, quota }: Wish): Partial<ProjectRules> {
+  return {
+    ...(immutableTags === undefined ? {} : { immutableTags: patternsOf("immutableTags", immutableTags) }),
+    ...(protectedRepositories === undefined ? {} : { protectedRepositories: patternsOf("protectedRepositories", protectedRepositories) }),
+    ...(quota === undefined ? {} : { quota: quotaOf(quota) }),
+  };
+}
+
+function patternsOf(field: string, value: unknown): readonly string[] {
+  const isGood = (pattern: unknown): pattern is string => typeof pattern === "string" && PATTERN.test(pattern);
+  if (Array.isArray(value) && value.length <= PATTERNS_MAX && value.every(isGood)) return value;
+  throw new OciError("REQUEST_INVALID", `${field} is to be a list of at most ${PATTERNS_MAX} patterns such as "v*"`);
+}
+
+/** A limit that is null is none. */
+function quotaOf(value: unknown): ProjectRules["quota"] {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new OciError("REQUEST_INVALID", `quota is to be an object: ${PROJECT_EXAMPLE}`);
+  }
+  const limits = Object.entries(value).map(([name, limit]) => {
+    const isLimit = limit === null || (typeof limit === "number" && Number.isSafeInteger(limit) && limit >= 0);
+    if (!["bytes", "softBytes", "repositories"].includes(name) || !isLimit) {
+      throw new OciError("REQUEST_INVALID", `quota has bytes, softBytes and repositories, each a whole number or null: ${PROJECT_EXAMPLE}`);
+    }
+    return [name, limit ?? undefined];
+  });
+  return Object.fromEntries(limits) as ProjectRules["quota"];
 }
 
 function reasonOf({ reason = "" }: Wish): string {

@@ -11,6 +11,15 @@ export interface Admin {
   revokeToken(id: string): Promise<TokenStatus>;
   /** The newest first. */
   audit(limit: number): Promise<readonly AuditEntry[]>;
+  projects(): Promise<readonly ProjectStatus[]>;
+  /** Only what is given is changed. */
+  setProject(project: string, rules: Partial<ProjectRules>): Promise<ProjectStatus>;
+  /** Puts all of its manifests into the trash, with their tags. @throws OciError DENIED where a rule of its project forbids it */
+  deleteRepository(repository: string): Promise<Deleted>;
+  deleteProject(project: string): Promise<Deleted>;
+  trash(repository: string): Promise<readonly TrashEntry[]>;
+  /** With its tags. @throws OciError CONFLICT where one of them names another manifest by now */
+  restore(repository: string, digest: string): Promise<void>;
   collector(): Promise<CollectorStatus>;
   /** Begins a run on this node, where none goes on there. @throws OciError CONFLICT where the collector is held */
   collect(): Promise<CollectorStatus>;
@@ -45,6 +54,39 @@ export interface TokenStatus {
   readonly state: "good" | "used up" | "expired" | "revoked";
   readonly usesLeft: number;
   /** Of catalog time, which stands still without a quorum; 0 where it is over. */
+  readonly msLeft: number;
+}
+
+/** In a pattern `*` stands for any characters. */
+export interface ProjectRules {
+  readonly immutableTags: readonly string[];
+  readonly protectedRepositories: readonly string[];
+  readonly quota: {
+    readonly bytes?: number | undefined;
+    readonly softBytes?: number | undefined;
+    readonly repositories?: number | undefined;
+  };
+}
+
+export interface ProjectStatus extends ProjectRules {
+  readonly project: string;
+  /** Of blobs, each once. */
+  readonly usedBytes: number;
+  readonly blobs: number;
+  readonly repositories: number;
+}
+
+export interface Deleted {
+  readonly repositories: number;
+  readonly manifests: number;
+}
+
+export interface TrashEntry {
+  readonly digest: string;
+  readonly mediaType: string;
+  readonly bytes: number;
+  readonly tags: readonly string[];
+  /** Of catalog time, until it is purged. */
   readonly msLeft: number;
 }
 

@@ -15,7 +15,7 @@ import {
 } from "./keys.ts";
 import { NO_RULES, NO_USAGE } from "./project-rows.ts";
 import type { AuditRecord, JoinTokenRecord, ProjectRecord, TrashedManifest } from "./records.ts";
-import { AUDIT, AUDIT_TRAIL, MANIFEST, PROJECT, PROJECT_USAGE, QUEUED_TOKEN, TOKEN, TOKENS } from "./rows.ts";
+import { AUDIT, AUDIT_TRAIL, MANIFEST, type ManifestRow, PROJECT, PROJECT_USAGE, QUEUED_TOKEN, TOKEN, TOKENS } from "./rows.ts";
 import type { CatalogStore } from "./view.ts";
 
 // Lists that are seldom asked for: nothing of them is kept decoded.
@@ -56,24 +56,39 @@ export async function listProjects(store: CatalogStore, after: string, limit: nu
 }
 
 /** @see Catalog.trash */
-export async function listTrash(
+export function listTrash(
   store: CatalogStore,
   repository: RepositoryName,
   after: string,
   limit: number,
 ): Promise<readonly TrashedManifest[]> {
+  return pickManifests(store, repository, after, limit, (digest, { mediaType, sizeBytes, deletedTags, purgeAfter }) =>
+    purgeAfter === undefined ? undefined : { digest, mediaType, sizeBytes, tags: deletedTags ?? [], purgeAfter },
+  );
+}
+
+/** @see Catalog.manifests */
+export function listManifests(store: CatalogStore, repository: RepositoryName, after: string, limit: number): Promise<readonly Digest[]> {
+  return pickManifests(store, repository, after, limit, (digest, { purgeAfter }) => (purgeAfter === undefined ? digest : undefined));
+}
+
+async function pickManifests<T>(
+  store: CatalogStore,
+  repository: RepositoryName,
+  after: string,
+  limit: number,
+  pick: (digest: Digest, row: ManifestRow) => T | undefined,
+): Promise<readonly T[]> {
   const prefix = manifestPrefix(repository);
-  const found: TrashedManifest[] = [];
-  for (let from = after; found.length < limit; ) {
+  const found: T[] = [];
+  for (let from = after; ; ) {
     const rows = await store.scan(prefix, from, limit);
     for (const [key, value] of rows) {
-      const { mediaType, sizeBytes, deletedTags, purgeAfter } = MANIFEST.decode(value);
-      if (purgeAfter === undefined || found.length === limit) continue;
-      found.push({ digest: key.slice(prefix.length) as Digest, mediaType, sizeBytes, tags: deletedTags ?? [], purgeAfter });
+      const one = pick(key.slice(prefix.length) as Digest, MANIFEST.decode(value));
+      if (one !== undefined && found.push(one) === limit) return found;
     }
     const last = rows.at(-1)?.[0];
-    if (last === undefined || rows.length < limit) break;
+    if (last === undefined || rows.length < limit) return found;
     from = last.slice(prefix.length);
   }
-  return found;
 }

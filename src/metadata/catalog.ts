@@ -67,6 +67,8 @@ export interface Catalog {
   project(project: string): ProjectRecord;
   /** Projects that have rules, or were pushed to; by name, strictly after `after`. */
   projects(after: string, limit: number): Promise<readonly ProjectRecord[]>;
+  /** Digests of the repository's manifests, those of the trash left out; strictly after `after`. */
+  manifests(repository: RepositoryName, after: string, limit: number): Promise<readonly Digest[]>;
   /** Deleted manifests of the repository that can be taken back. */
   trash(repository: RepositoryName, after: string, limit: number): Promise<readonly TrashedManifest[]>;
   /** Of the garbage collector. */

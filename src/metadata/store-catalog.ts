@@ -3,7 +3,7 @@ import type { Digest } from "../core/digest.ts";
 import type { PeerId, RaftId } from "../core/peer.ts";
 import type { RepositoryName, Tag } from "../core/reference.ts";
 import type { Catalog } from "./catalog.ts";
-import { listAudit, listProjects, listTokens, listTrash, readProject } from "./catalog-lists.ts";
+import { listAudit, listManifests, listProjects, listTokens, listTrash, readProject } from "./catalog-lists.ts";
 import { readRow } from "./draft.ts";
 import { type GarbageIndex, garbageIndex } from "./garbage-index.ts";
 import {
@@ -299,6 +299,10 @@ class StoreCatalog implements AppliedCatalog {
 
   projects(after: string, limit: number): Promise<readonly ProjectRecord[]> {
     return listProjects(this.#store, after, limit);
+  }
+
+  manifests(repository: RepositoryName, after: string, limit: number): Promise<readonly Digest[]> {
+    return listManifests(this.#store, repository, after, limit);
   }
 
   trash(repository: RepositoryName, after: string, limit: number): Promise<readonly TrashedManifest[]> {

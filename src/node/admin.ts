@@ -9,6 +9,7 @@ import type { Catalog } from "../metadata/catalog.ts";
 import type { Member } from "../metadata/records.ts";
 import type { Collector } from "../upkeep/collector.ts";
 import { createCollectAdmin } from "./admin-collect.ts";
+import { createContentAdmin } from "./admin-content.ts";
 import { createMemberAdmin } from "./admin-members.ts";
 import { createRecoveryAdmin, LOST_COUNTED, lostWarning } from "./admin-recover.ts";
 import { createTokenAdmin } from "./admin-tokens.ts";
@@ -39,6 +40,7 @@ export function createAdmin(options: AdminOptions): Admin {
     ...createRecoveryAdmin(options),
     ...createTokenAdmin(options),
     ...createCollectAdmin(options),
+    ...createContentAdmin(options),
     ...createMemberAdmin(options),
   };
 }

@@ -21,7 +21,7 @@ export function createRegistry(options: RegistryOptions): Registry {
     blob: (_caller, repository, digest, signal) => pull.blob(repository, digest, signal),
     headBlob: (_caller, repository, digest, signal) => pull.headBlob(repository, digest, signal),
     deleteBlob: (caller, repository, digest, signal) => deleteBlob(context, caller, repository, digest, signal),
-    startUpload: (caller, repository, algorithm) => desk.start(caller, repository, algorithm),
+    startUpload: (caller, repository, algorithm, signal) => desk.start(caller, repository, algorithm, signal),
     mountBlob: (caller, repository, digest, from, signal) => mountBlob(context, caller, repository, digest, from, signal),
     uploadProgress: (caller, repository, id, signal) => desk.progress(caller, repository, id, signal),
     appendUpload: (caller, chunk, signal) => desk.append(caller, chunk, signal),

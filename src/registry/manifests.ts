@@ -9,6 +9,7 @@ import { type Context, within } from "./context.ts";
 import { assertWritable } from "./freshness.ts";
 import { type Described, type ParsedManifest, parseManifest, wrongSize } from "./manifest.ts";
 import { assertAccepted, missingError } from "./outcomes.ts";
+import { assertWithinQuota } from "./quota.ts";
 import type { Caller, PutManifest } from "./registry.ts";
 
 type PutCommand = Extract<Command, { type: "manifest.put" }>;
@@ -44,6 +45,7 @@ export async function putManifest(
   const tags = [...new Set(reference.tag === undefined ? put.tags : [reference.tag, ...put.tags])];
   const command = commandOf(put, parsed, digest, tags, edgesOf(catalog, repository, parsed.describes));
   const outcome = await proposePut(context, caller, command, signal);
+  assertWithinQuota(context.consensus.catalog, repository, outcome);
   assertAccepted(outcome, "MANIFEST_UNKNOWN", { repository });
   return { digest, subject: parsed.subject, tags: put.tags };
 }

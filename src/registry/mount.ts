@@ -3,6 +3,7 @@ import type { RepositoryName } from "../core/reference.ts";
 import { type Context, within } from "./context.ts";
 import { cutOffError } from "./freshness.ts";
 import { assertAccepted } from "./outcomes.ts";
+import { assertWithinQuota } from "./quota.ts";
 import type { Caller } from "./registry.ts";
 
 /**
@@ -29,6 +30,7 @@ export async function mountBlob(
   }
   const outcome = await consensus.propose({ type: "blob.mount", source, target, digest }, { signal, principal: caller.principal });
   if (outcome.refused === "unknown") return undefined; // it went in the meantime
+  assertWithinQuota(catalog, target, outcome);
   assertAccepted(outcome, "BLOB_UNKNOWN", { repository: target, digest });
   return { digest };
 }

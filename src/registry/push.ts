@@ -6,6 +6,7 @@ import type { RepositoryName } from "../core/reference.ts";
 import type { Outcome } from "../metadata/commands.ts";
 import type { Context } from "./context.ts";
 import { assertAccepted } from "./outcomes.ts";
+import { assertWithinQuota } from "./quota.ts";
 import type { Caller } from "./registry.ts";
 import type { Commit, Gathered } from "./spreader.ts";
 
@@ -40,6 +41,7 @@ export async function commitUpload(context: Context, caller: Caller, upload: Fin
   }
   if (outcome?.refused === "mismatch")
     context.log.error({ digest }, "what was pushed has the digest of a record of another size or piece root");
+  assertWithinQuota(context.consensus.catalog, repository, outcome);
   if (outcome !== undefined) assertAccepted(outcome, "BLOB_UNKNOWN", { repository, digest });
   await context.uploads.complete(id, digest);
 }

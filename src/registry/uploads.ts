@@ -6,6 +6,7 @@ import { parseRepositoryName, type RepositoryName } from "../core/reference.ts";
 import type { UploadAnswer, UploadCall } from "../exchange/exchange.ts";
 import type { Context } from "./context.ts";
 import { cutOffError } from "./freshness.ts";
+import { assertRoom } from "./quota.ts";
 import type { Caller, UploadChunk, UploadProgress } from "./registry.ts";
 import { formatUploadId, parseUploadId, unknownUpload } from "./upload-id.ts";
 import { UploadOwner } from "./upload-owner.ts";
@@ -25,7 +26,8 @@ export class UploadDesk {
     context.exchange.onCall((from, request, body, signal) => this.#serve(from, request, body, signal));
   }
 
-  async start(caller: Caller, repository: RepositoryName, algorithm: "sha256" | "sha512"): Promise<UploadProgress> {
+  async start(caller: Caller, repository: RepositoryName, algorithm: "sha256" | "sha512", signal: AbortSignal): Promise<UploadProgress> {
+    await assertRoom(this.#context.consensus, repository, signal);
     const { id: local, offset } = await this.#owner.start(caller, repository, algorithm);
     return { id: formatUploadId({ owner: this.#context.self.peerId, local }), offset };
   }
