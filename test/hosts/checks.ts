@@ -1,18 +1,21 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { hexOf } from "../../src/core/digest.ts";
 import { checkLinearizable } from "../sim/linearizability/check.ts";
 import { explainViolation } from "../sim/linearizability/explain.ts";
 import { pullImage, readOf } from "./clients.ts";
 import type { Host } from "./host.ts";
 import { type RunRecord, tagsModel } from "./record.ts";
-import { ask } from "./requests.ts";
+import { type Answer, ask } from "./requests.ts";
 
 const AT_ONCE = 4;
 /** G3: a host that is cut off refuses a write within 2 s; the rest is for a machine that has other things to do. */
 const REFUSAL_MS = 2_000;
 const SLACK_MS = 1_500;
 
+const SETTLED_MS = 30_000;
+const AGAIN_MS = 500;
 const AUDIT_PATH = "/_roadstead/v1/audit";
 
 /** After the cluster has converged: reads everything through every host. */
@@ -29,7 +32,7 @@ async function readTags(record: RunRecord, host: Host, tags: readonly string[]):
   for (const tag of tags) {
     const [repository = "", name = ""] = tag.split(":");
     const calledAt = performance.now();
-    const read = readOf(record, host, await ask(host, "GET", `/v2/${repository}/manifests/${name}`));
+    const read = readOf(record, host, await settled(host, `/v2/${repository}/manifests/${name}`));
     if (read.kind === "value") {
       const returned = { at: performance.now(), output: read.value };
       record.history.push({ client: `end ${host.name}`, input: { type: "read", tag }, calledAt, returned });
@@ -42,10 +45,16 @@ async function readImages(record: RunRecord, host: Host): Promise<void> {
   const work = record.images.values();
   const reader = async (): Promise<void> => {
     for (const image of work) {
-      if (image.state === "kept" && !(await pullImage(record, host, image))) {
+      if (
+        image.state === "kept" &&
+        !(await patiently(
+          () => pullImage(record, host, image),
+          (came) => came,
+        ))
+      ) {
         record.violation(`G1: after all was mended, image ${image.number} of ${image.repository} cannot be pulled through ${host.name}`);
       } else if (image.state === "deleted") {
-        const answer = await ask(host, "GET", `/v2/${image.repository}/manifests/${image.digest}`);
+        const answer = await settled(host, `/v2/${image.repository}/manifests/${image.digest}`);
         if (answer?.status !== 404) record.violation(`G2: ${host.name} answers ${answer?.status} for the deleted manifest ${image.digest}`);
       }
     }
@@ -53,9 +62,25 @@ async function readImages(record: RunRecord, host: Host): Promise<void> {
   await Promise.all(Array.from({ length: AT_ONCE }, reader));
 }
 
+/** A host may lose its majority for a moment on a machine that has other things to do: then it is asked again. */
+function settled(host: Host, path: string): Promise<Answer | undefined> {
+  return patiently(
+    () => ask(host, "GET", path),
+    (answer) => answer !== undefined && !answer.stale && answer.status < 500,
+  );
+}
+
+/** @returns the last answer, good or not */
+async function patiently<T>(attempt: () => Promise<T>, isGood: (answer: T) => boolean): Promise<T> {
+  for (const end = performance.now() + SETTLED_MS; ; await pause(AGAIN_MS)) {
+    const answer = await attempt();
+    if (isGood(answer) || performance.now() > end) return answer;
+  }
+}
+
 async function compareListings(record: RunRecord, hosts: readonly Host[], repositories: readonly string[]): Promise<void> {
   for (const repository of repositories) {
-    const lists = await Promise.all(hosts.map((host) => ask(host, "GET", `/v2/${repository}/tags/list`)));
+    const lists = await Promise.all(hosts.map((host) => settled(host, `/v2/${repository}/tags/list`)));
     const texts = lists.map((list) => `${list?.status} ${new TextDecoder().decode(list?.bytes)}`);
     for (const [at, text] of texts.entries()) {
       if (text !== texts[0]) record.violation(`G8: ${hosts[at]!.name} lists other tags of ${repository} than ${hosts[0]!.name}`);
