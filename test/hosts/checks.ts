@@ -24,6 +24,7 @@ export async function checkEnd(record: RunRecord, hosts: readonly Host[], tags: 
   await Promise.all(hosts.map((host) => readImages(record, host)));
   await compareListings(record, hosts, [...new Set(record.images.map(({ repository }) => repository))]);
   await compareAudits(record, hosts);
+  await readCounts(record, hosts);
   await countCopies(record, hosts, copies);
 }
 
@@ -94,6 +95,15 @@ async function compareAudits(record: RunRecord, hosts: readonly Host[]): Promise
   const [first = "", ...others] = trails.map((trail) => JSON.stringify(trail));
   for (const [at, text] of others.entries()) {
     if (text !== first) record.violation(`G9: ${hosts[at + 1]!.name} has another audit trail than ${hosts[0]!.name}`);
+  }
+}
+
+/** What the nodes themselves count as lost or bad: nothing here damages a disk without taking all of it. */
+async function readCounts(record: RunRecord, hosts: readonly Host[]): Promise<void> {
+  for (const host of hosts) {
+    const { lostBlobs, quarantined } = await host.status();
+    if (lostBlobs > 0) record.violation(`G1: ${host.name} counts ${lostBlobs} blobs of which no member holds a copy`);
+    if (quarantined > 0) record.violation(`G6: ${host.name} counts ${quarantined} bad copies, and no disk was damaged`);
   }
 }
 

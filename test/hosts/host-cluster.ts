@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
-import type { ClusterStatus } from "../../src/cli/status.ts";
 import { TOKENS_PATH } from "../../src/cli/token.ts";
+import type { ClusterStatus } from "../../src/http/admin.ts";
 import { Host } from "./host.ts";
 import { HostNetwork } from "./network.ts";
 
@@ -15,7 +15,6 @@ const LOGS = "roadstead-logs-";
 const POLL_MS = 100;
 /** How long a step of an administrator may take on a machine that has other things to do. */
 const STEP_MS = 60_000;
-const SHORT = /fewer copies/;
 /** The hosts that have a small disk of their own, so that it can be filled. */
 const SMALL_DISK_FROM = 4;
 const SMALL_DISK_MIB = 512;
@@ -164,7 +163,7 @@ export class HostCluster {
 
   /** No blob has fewer copies than it is to have, as the catalog says. */
   async isWhole(): Promise<boolean> {
-    return !(await this.status()).warnings.some((warning) => SHORT.test(warning));
+    return (await this.status()).underReplicated.blobs === 0;
   }
 
   /** Every member is up, sees all others and one leader, has applied what is committed, and no blob is short of copies. */
@@ -182,8 +181,7 @@ export class HostCluster {
       const behind = view.nodes.find((node) => !node.alive || node.cutOff === true || (node.appliedIndex ?? 0) < view.commitIndex);
       if (behind !== undefined)
         return `${name} sees ${behind.name} down, cut off or behind (${behind.appliedIndex} of ${view.commitIndex})`;
-      const short = view.warnings.find((warning) => SHORT.test(warning));
-      if (short !== undefined) return `${name} says: ${short}`;
+      if (view.underReplicated.blobs > 0) return `${name} counts ${view.underReplicated.blobs} blobs that are short of copies`;
     }
     return undefined;
   }
