@@ -70,8 +70,8 @@ function json(value: unknown): string {
   return `${JSON.stringify(value, undefined, 2)}\n`;
 }
 
-/** What is lost is confirmed by its names, and that it is meant by typing the cluster's id. */
-async function confirm(terminal: Terminal, plan: RecoveryPlan, given: string | undefined): Promise<readonly string[]> {
+/** What is lost is confirmed by its names, or by typing the cluster's id under the list of them. @throws Failure, with nothing done */
+export async function confirm(terminal: Pick<Terminal, "ask">, plan: RecoveryPlan, given: string | undefined): Promise<readonly string[]> {
   const lost = plan.lost.map(({ name }) => name);
   if (given !== undefined) {
     const names = given.split(",").map((name) => name.trim());
@@ -122,7 +122,8 @@ ${blobs}
 
 A recovery makes a new cluster of the survivors, with a new id, secret and key: join tokens are void, and the lost nodes are out for good.
 Those that come back are told so and end; one that cannot be reached from here cannot be told. If the others are alive and only cut off, do
-NOT recover: they may have gone on, or go on as soon as they meet, and what is pushed to them and to the new cluster never comes together again.
+NOT recover: they go on by themselves where they are a quorum, they END as soon as they meet the new cluster, and what was pushed to them
+meanwhile lies on their disks alone.
 `;
 }
 

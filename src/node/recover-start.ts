@@ -18,12 +18,15 @@ export interface RecoveryGround {
 /**
  * Does what `roadstead recover` has ordered, where it has, while nothing of the node is open: log and catalog become those of the new cluster, then its keys and
  * `node.json`. Each step may be done again: a crash at any point is made good by the next start.
- * @returns what this node is in afterwards
+ * @returns what this node is in afterwards, and what the audit trail is to say of it
  */
-export async function carryOutRecovery(ground: RecoveryGround, state: ClusterState | undefined): Promise<ClusterState | undefined> {
+export async function carryOutRecovery(
+  ground: RecoveryGround,
+  state: ClusterState | undefined,
+): Promise<{ readonly known: ClusterState | undefined; readonly recovered: string | undefined }> {
   const { data, log } = ground;
   const order = await readOrder(data);
-  if (order === undefined || state === undefined) return state;
+  if (order === undefined || state === undefined) return { known: state, recovered: undefined };
   const { from, clusterId, keys, peers } = order;
   log.warn(
     { from, clusterId, role: order.role },
@@ -38,7 +41,7 @@ export async function carryOutRecovery(ground: RecoveryGround, state: ClusterSta
     { clusterId },
     order.role === "lead" ? "the cluster is recovered: it goes on from this node" : "this node follows the recovered cluster",
   );
-  return next;
+  return { known: next, recovered: order.role === "lead" ? order.summary : undefined };
 }
 
 async function rewrite(

@@ -15,8 +15,19 @@ export type RecoveryOrder = {
   /** The members of the new cluster. */
   readonly peers: readonly Peer[];
 } & (
-  | { readonly role: "lead"; readonly lost: readonly RaftId[] /** Who ordered it, for the chain. */; readonly by: string }
-  | { readonly role: "follow" /** Votes in the new cluster. */; readonly voter: RaftId }
+  | {
+      readonly role: "lead";
+      readonly lost: readonly RaftId[];
+      /** Who ordered it, for the chain. */
+      readonly by: string;
+      /** For the audit trail. */
+      readonly summary: string;
+    }
+  | {
+      readonly role: "follow";
+      /** Votes in the new cluster. */
+      readonly voter: RaftId;
+    }
 );
 
 const ORDER_FILE = "recover.json";
@@ -51,13 +62,14 @@ function parseOrder(text: string): RecoveryOrder | undefined {
     return undefined;
   }
   if (typeof value !== "object" || value === null) return undefined;
-  const { role, from, clusterId, secret, key, term, peers, lost, by, voter } = value as Record<string, unknown>;
+  const { role, from, clusterId, secret, key, term, peers, lost, by, summary, voter } = value as Record<string, unknown>;
   if (typeof from !== "string" || typeof clusterId !== "string" || typeof secret !== "string" || typeof key !== "string") return undefined;
   const parsed = Array.isArray(peers) ? parsePeers(peers) : undefined;
   if (parsed === undefined || !isRaftId(term)) return undefined;
   const keys = { secret: Buffer.from(secret, "base64"), key: Buffer.from(key, "base64") };
   const common = { from, clusterId, keys, term, peers: parsed };
   if (role === "follow") return isRaftId(voter) ? { ...common, role, voter } : undefined;
-  if (role !== "lead" || !Array.isArray(lost) || !lost.every(isRaftId) || typeof by !== "string") return undefined;
-  return { ...common, role, lost, by };
+  if (role !== "lead" || !Array.isArray(lost) || !lost.every(isRaftId) || typeof by !== "string" || typeof summary !== "string")
+    return undefined;
+  return { ...common, role, lost, by, summary };
 }

@@ -120,8 +120,11 @@ export class Recovery implements RecoveryServer {
     this.#ordered = true;
     try {
       const clusterId = randomUUID();
-      const peers = peersOf(consensus.catalog.members().filter(({ raftId }) => !lost.includes(raftId)));
-      await writeOrder(data, { role: "lead", from, clusterId, keys: drawKeys(random), term, peers, lost, by });
+      const members = consensus.catalog.members();
+      const peers = peersOf(members.filter(({ raftId }) => !lost.includes(raftId)));
+      const names = members.filter(({ raftId }) => lost.includes(raftId)).map(({ name }) => name);
+      const summary = `from ${from}, without ${names.join(", ")}, by ${by}`;
+      await writeOrder(data, { role: "lead", from, clusterId, keys: drawKeys(random), term, peers, lost, by, summary });
       log.warn({ from, clusterId, lost }, "the recovery of the cluster was ordered: this node starts again as its beginning");
       this.#restartSoon();
       return clusterId;

@@ -58,6 +58,8 @@ export interface Foundation {
   readonly state: ClusterState;
   readonly keys: ClusterKeys;
   readonly facts: MemberFacts;
+  /** What the audit trail is to say where the cluster was recovered right now, from this node. */
+  readonly recovered: string | undefined;
   /** Stops this node and starts it again on its folder. */
   readonly restart: () => void;
 }
@@ -81,6 +83,7 @@ export async function startServices(base: Foundation): Promise<Services> {
   stack.defer(guardVersion(consensus, (error) => consensus.fail(error)));
   const audit = new AuditTrail({ consensus, clock, log: log.child({ part: "audit" }) });
   stack.defer(() => audit.stop());
+  if (base.recovered !== undefined) audit.note({ action: "cluster.recovered", target: state.clusterId, detail: base.recovered });
   const { blobs, exchange, ...upkeep } = await openStorage(base, audit);
   const { repair } = upkeep;
   const uploads = openDiskUploads({

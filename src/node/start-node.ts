@@ -107,7 +107,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
 async function build(ground: Ground): Promise<Omit<RunningNode, "stop"> & Pick<Services, "leave">> {
   const { config, data, stack, random, log, clock, stopping } = ground;
   refuseOpenDoor(config);
-  const known = await carryOutRecovery(ground, await openFolder(ground));
+  const { known, recovered } = await carryOutRecovery(ground, await openFolder(ground));
   const identity = await readIdentity(data);
   const front = await openFront(config, log, random, clock);
   stack.defer(() => front.listener.close(0));
@@ -140,6 +140,7 @@ async function build(ground: Ground): Promise<Omit<RunningNode, "stop"> & Pick<S
     state,
     keys,
     facts,
+    recovered,
     restart: ground.options.restart ?? (() => undefined),
   });
   return { name: facts.name, peerId: identity.peerId, http: front.listener.address, p2p: host.addresses(), ...services };

@@ -62,6 +62,9 @@ test("G1: two of three are lost with their disks; recover on the third brings ba
   expect(status.nodes.map(({ name }) => name)).toEqual([survivor.name]);
   await pullImage(survivor.url, "team/app", "v1", image);
   await pushImage(() => survivor.url, "team/app", "v2", makeImage(2, 1, 60_000));
+  expect((await run("audit")).stdout).toMatch(
+    new RegExp(`cluster\\.recovered .*from ${clusterId}, without ${lost.map(({ name }) => name).join(", ")}`),
+  );
 
   // one comes back on its old disk: it is told, ends, and does not start again; its new one joins, with a token of the new cluster
   const old = lost[1]!;
