@@ -51,41 +51,54 @@ const MIXED: readonly (readonly [Fault, Beside])[] = [
   ["silent", "other"],
 ];
 
+let scene: DnsScene;
+let at: Clients;
+let seeds = 0;
+const pulled = (client: string, fault: Fault, beside: Beside): string => `dns/${client}-${fault}-${beside}`;
+
+/** A new image, by a name that has good addresses alone. */
+async function put(repository: string): Promise<void> {
+  seeds += 1;
+  const layout = join(scene.folder, "layouts", String(seeds));
+  await writeLayout(layout, "v1", [makeImage(seeds, 1, 30_000)]);
+  const copy = ["skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false"];
+  const [command = "", ...args] = [...scene.within, ...copy, `oci:${layout}:v1`, `docker://${GOOD}:${PORT}/${repository}:v1`];
+  await sh(command, args, { HOME: join(scene.folder, "home") });
+}
+
+function told(what: string, { result, seconds, said }: Attempt): Result {
+  const last = result === "works" ? "" : said.split("\n").at(-1);
+  process.stdout.write(`${what}: ${result} after ${seconds.toFixed(1)} s ${last}\n`);
+  return result;
+}
+
+async function prepare(): Promise<void> {
+  scene = await openDnsScene();
+  at = await startClients(scene.folder, scene.within, scene.registries);
+  await mkdir(join(scene.folder, "pulled"));
+  await put("dns/seed");
+  for (const client of CLIENTS) {
+    const prepared = await at.clients[client].prepare(GOOD, "dns/seed");
+    expect(prepared, client).toMatchObject({ result: "works" });
+  }
+  const beside = [...ALL_FAULTS.map((fault) => [fault, "ipv4"] as const), ...MIXED];
+  for (const client of CLIENTS) for (const [fault, family] of beside) await put(pulled(client, fault, family));
+  for (const fault of ALL_FAULTS) await put(pulled("hosts", fault, "ipv4"));
+}
+
+/** A pull by a name for which a hosts.toml has the bad address first. */
+async function pullMirrored(fault: Fault): Promise<Attempt> {
+  const registry = `${fault}.mirrored`;
+  const hosts = join(scene.folder, "hosts", fault);
+  const mirror = (address: string): string => `[host."http://${address}:${PORT}"]\n  capabilities = ["pull", "resolve"]\n`;
+  await mkdir(join(hosts, `${registry}:${PORT}`), { recursive: true });
+  const file = [`server = "http://${NODES[1]}:${PORT}"\n`, mirror(FAULTS[fault].ipv4), mirror(NODES[0])].join("");
+  await writeFile(join(hosts, `${registry}:${PORT}`, "hosts.toml"), file);
+  return at.containerdWith(hosts).pull(registry, pulled("hosts", fault, "ipv4"), PATIENCE_MS[fault]);
+}
+
 describe.skipIf(skip !== undefined)(`names with several addresses${SKIPPED}`, () => {
-  let scene: DnsScene;
-  let at: Clients;
-  let seeds = 0;
-  const pulled = (client: string, fault: Fault, beside: Beside): string => `dns/${client}-${fault}-${beside}`;
-
-  /** A new image, by a name that has good addresses alone. */
-  async function put(repository: string): Promise<void> {
-    seeds += 1;
-    const layout = join(scene.folder, "layouts", String(seeds));
-    await writeLayout(layout, "v1", [makeImage(seeds, 1, 30_000)]);
-    const copy = ["skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false"];
-    const [command = "", ...args] = [...scene.within, ...copy, `oci:${layout}:v1`, `docker://${GOOD}:${PORT}/${repository}:v1`];
-    await sh(command, args, { HOME: join(scene.folder, "home") });
-  }
-
-  function told(what: string, { result, seconds, said }: Attempt): Result {
-    const last = result === "works" ? "" : said.split("\n").at(-1);
-    process.stdout.write(`${what}: ${result} after ${seconds.toFixed(1)} s ${last}\n`);
-    return result;
-  }
-
-  beforeAll(async () => {
-    scene = await openDnsScene();
-    at = await startClients(scene.folder, scene.within, scene.registries);
-    await mkdir(join(scene.folder, "pulled"));
-    await put("dns/seed");
-    for (const client of CLIENTS) {
-      const prepared = await at.clients[client].prepare(GOOD, "dns/seed");
-      expect(prepared, client).toMatchObject({ result: "works" });
-    }
-    const beside = [...ALL_FAULTS.map((fault) => [fault, "ipv4"] as const), ...MIXED];
-    for (const client of CLIENTS) for (const [fault, family] of beside) await put(pulled(client, fault, family));
-    for (const fault of ALL_FAULTS) await put(pulled("hosts", fault, "ipv4"));
-  }, ALL_MS);
+  beforeAll(prepare, ALL_MS);
   afterAll(async () => {
     await at?.close();
     await scene?.close();
@@ -128,14 +141,7 @@ describe.skipIf(skip !== undefined)(`names with several addresses${SKIPPED}`, ()
     timeout: ALL_MS,
   }, async ({ expect: expected }) => {
     const seen = ALL_FAULTS.map(async (fault) => {
-      const registry = `${fault}.mirrored`;
-      const hosts = join(scene.folder, "hosts", fault);
-      const mirror = (address: string): string => `[host."http://${address}:${PORT}"]\n  capabilities = ["pull", "resolve"]\n`;
-      await mkdir(join(hosts, `${registry}:${PORT}`), { recursive: true });
-      const file = [`server = "http://${NODES[1]}:${PORT}"\n`, mirror(FAULTS[fault].ipv4), mirror(NODES[0])].join("");
-      await writeFile(join(hosts, `${registry}:${PORT}`, "hosts.toml"), file);
-      const attempt = await at.containerdWith(hosts).pull(registry, pulled("hosts", fault, "ipv4"), PATIENCE_MS[fault]);
-      return [fault, told(`containerd with hosts.toml, pull ${fault}`, attempt)] as const;
+      return [fault, told(`containerd with hosts.toml, pull ${fault}`, await pullMirrored(fault))] as const;
     });
     expected(Object.fromEntries(await Promise.all(seen))).toEqual({
       dead: "works",
