@@ -1,10 +1,11 @@
 import type { Clock } from "../core/clock.ts";
-import { algorithmOf } from "../core/digest.ts";
+import { algorithmOf, type Digest } from "../core/digest.ts";
 import type { Log } from "../core/log.ts";
 import type { PeerId } from "../core/peer.ts";
 import { PIECE_SIZE_BYTES, type PieceHash, pieceCount, pieceRoot } from "../core/pieces.ts";
 import type { ByteRange } from "../core/range.ts";
 import { abortError, untilAborted } from "./abort.ts";
+import { CopySearch } from "./copy-search.ts";
 import type { LocalBlobs, Wanted } from "./exchange.ts";
 import { digestAside, hashPieceAside } from "./hashing.ts";
 import type { PeerLink, PieceReply } from "./link.ts";
@@ -26,6 +27,10 @@ export interface FetchSettings {
   readonly readAhead: number;
   /** Read-ahead over all fetches; the piece that a reader waits for is never held back. */
   readonly readAheadTokens: Tokens;
+  /** Members that have announced a cached copy. */
+  readonly find: (digest: Digest, signal: AbortSignal) => AsyncIterable<PeerId>;
+  /** A cached copy is whole and settled. */
+  readonly onCached: (digest: Digest) => void;
   readonly onBadCopy: (peer: PeerId, wanted: Wanted) => void;
 }
 
@@ -75,6 +80,7 @@ export class BlobFetch {
   readonly #memory = new PieceMemory();
   readonly #stored = new Map<number, Promise<void>>();
   readonly #onIdle: () => void;
+  readonly #search: CopySearch;
   #list: readonly PieceHash[] | undefined;
   #cache: Promise<CacheWriter | undefined> | undefined;
   #cacheFailed = false;
@@ -88,6 +94,7 @@ export class BlobFetch {
     this.#holders = new Set(wanted.holders);
     this.#list = list;
     this.#onIdle = onIdle;
+    this.#search = searchFor(settings, wanted.digest, (peer) => void this.#holders.add(peer));
   }
 
   /** The verified list, once a holder has given it. */
@@ -201,6 +208,7 @@ export class BlobFetch {
         holders: () => [...this.#holders].filter((peer) => !this.#bad.has(peer) && peer !== link.self),
         verify: (peer, reply) => this.#verify(peer, reply, index, range.end - range.start),
         lacking: (peer) => void this.#bad.add(peer),
+        findMore: () => this.#search.news(),
       },
       signal,
     );
@@ -278,6 +286,7 @@ export class BlobFetch {
 
   /** Nobody reads any more. A complete copy is finished while late readers may still join; an incomplete one is dropped with the fetch. */
   #leave(): void {
+    this.#search.stop();
     if (this.#finishing === undefined) {
       const complete = this.#stored.size === this.count;
       this.#finishing = this.#close(complete);
@@ -293,11 +302,18 @@ export class BlobFetch {
     if (cache === undefined) return;
     await Promise.all(this.#stored.values());
     try {
-      await (complete && !this.#cacheFailed ? cache.finish(this.#list) : cache.abandon());
+      if (!complete || this.#cacheFailed) return await cache.abandon();
+      await cache.finish(this.#list);
+      this.#settings.onCached(this.#wanted.digest);
     } catch (error) {
       this.#settings.log.warn({ digest: this.#wanted.digest, error }, "the cached copy of a blob could not be finished: it is dropped");
     }
   }
+}
+
+/** A search that hands what it finds to `onFound`; for one blob. */
+export function searchFor({ find, clock }: FetchSettings, digest: Digest, onFound: (peer: PeerId) => void): CopySearch {
+  return new CopySearch({ find: (signal) => find(digest, signal), onFound, clock });
 }
 
 function* chunksOf(bytes: Uint8Array, start: number, end: number, signal: AbortSignal): Iterable<Uint8Array> {

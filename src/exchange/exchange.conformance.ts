@@ -54,6 +54,7 @@ export function describeExchange(name: string, make: MakeExchangeCluster): void 
     pullTests(ground);
     lieTests(ground);
     lackTests(ground);
+    cachedCopyTests(ground);
     sharingTests(ground);
     spreadTests(ground);
     bodyTests(ground);
@@ -210,6 +211,25 @@ function lackTests({ peerOf, exchangeOf, blobsOf, hold, fetchAll, cut }: Ground)
   test("a blob with no holder is unavailable", async () => {
     const wanted = { ...(await hold(sample(10), [1])), holders: [] };
     expect((await refusal(fetchAll(wanted))).code).toBe("UNAVAILABLE");
+  });
+}
+
+function cachedCopyTests({ exchangeOf, blobsOf, cut, hold, fetchAll }: Ground): void {
+  test("a blob whose holders are all gone comes from the cached copy of another node", async () => {
+    const bytes = sample(100_000);
+    const wanted = await hold(bytes, [1]);
+    await collect(exchangeOf(2).fetch(wanted, { start: 0, end: bytes.byteLength }, never));
+    await blobsOf(2).cached;
+    await cut(1);
+    let got: Buffer | undefined;
+    while (got === undefined) {
+      got = await fetchAll(wanted).catch((error: unknown) => {
+        expect(error).toMatchObject({ code: "UNAVAILABLE" }); // the news may still be on its way
+        return undefined;
+      });
+    }
+    expect(got.equals(bytes)).toBe(true);
+    expect(blobsOf(2).servedBytes).toBe(bytes.byteLength);
   });
 }
 

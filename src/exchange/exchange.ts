@@ -8,8 +8,8 @@ export interface Exchange {
   readonly self: PeerId;
   /**
    * Bytes `[start, end)` of a blob that this node lacks, each piece verified before it is passed on, and written to the local cache in the same
-   * pass when the range is the whole blob. Requests for the same whole blob share one fetch. Sources are ranked by round-trip time and load; one that
-   * is slow or dead is hedged within 500 ms. A chunk stays valid until the second one after it is asked for.
+   * pass when the range is the whole blob. Requests for the same whole blob share one fetch. Sources are ranked by round-trip time, rate, zone and load; one
+   * that is slow or dead is hedged within 500 ms. Where the holders of the record are absent, fail or are slow, cached copies are looked for. A chunk stays valid until the second one after it is asked for.
    * @throws OciError UNAVAILABLE where no holder can give the bytes
    */
   fetch(wanted: Wanted, range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array>;
@@ -33,6 +33,8 @@ export interface Exchange {
   call(owner: PeerId, request: UploadCall, body: AsyncIterable<Uint8Array> | undefined, signal: AbortSignal): Promise<UploadAnswer>;
   /** This node's side of `call`. */
   onCall(handler: (from: PeerId, request: UploadCall, body: AsyncIterable<Uint8Array>, signal: AbortSignal) => Promise<UploadAnswer>): void;
+  /** A copy that is here was read for a client: where it is a cached one, it is worth telling the others of it. */
+  used(digest: Digest): void;
   /** What this node has measured of its peers. */
   peers(): readonly PeerFacts[];
 }
@@ -67,6 +69,8 @@ export interface LocalBlobs {
     signal: AbortSignal,
   ): AsyncIterable<Uint8Array>;
   pieces(digest: Digest): Promise<readonly PieceHash[] | undefined>;
+  /** Digests of settled copies, sorted; strictly after `after`. */
+  list(after: string, limit: number): Promise<readonly Digest[]>;
   receive(
     expected: { readonly digest: Digest; readonly sizeBytes: number; readonly root: PieceHash | undefined },
     commitId: string,

@@ -32,10 +32,11 @@ export interface MemoryHubOptions {
 export function createMemoryHub(options: MemoryHubOptions = {}): MemoryHub {
   const nodes = new Map<PeerId, MemoryExchange>();
   const cut = new Set<PeerId>();
+  const cached: CachedCopies = new Map();
   const reach: Reach = (from, to) => (cut.has(from) || cut.has(to) ? undefined : nodes.get(to));
   return {
     connect(self, blobs) {
-      const node = new MemoryExchange(self, blobs, reach, () => [...nodes.keys()], options);
+      const node = new MemoryExchange(self, blobs, reach, () => [...nodes.keys()], cached, options);
       nodes.set(self, node);
       return node;
     },
@@ -44,6 +45,8 @@ export function createMemoryHub(options: MemoryHubOptions = {}): MemoryHub {
   };
 }
 
+/** Who has cached what, known to all at once. */
+type CachedCopies = Map<Digest, Set<PeerId>>;
 type Reach = (from: PeerId, to: PeerId) => MemoryExchange | undefined;
 
 class MemoryExchange implements Exchange, PeerLink {
@@ -55,14 +58,34 @@ class MemoryExchange implements Exchange, PeerLink {
   readonly #swarm: Swarm;
   #handler: CallHandler | undefined;
 
-  constructor(self: PeerId, blobs: LocalBlobs, reach: Reach, known: () => readonly PeerId[], options: MemoryHubOptions) {
+  constructor(
+    self: PeerId,
+    blobs: LocalBlobs,
+    reach: Reach,
+    known: () => readonly PeerId[],
+    cached: CachedCopies,
+    options: MemoryHubOptions,
+  ) {
     const clock = options.clock ?? systemClock;
     this.self = self;
     this.#blobs = blobs;
     this.#reach = reach;
     this.#known = known;
     this.#peers = new PeerTable(clock, options.random ?? seededRandom(1));
-    this.#swarm = new Swarm({ ...options, link: this, blobs, peers: this.#peers, clock, log: silentLog });
+    this.#swarm = new Swarm({
+      ...options,
+      link: this,
+      blobs,
+      peers: this.#peers,
+      clock,
+      log: silentLog,
+      routing: {
+        async *find(digest) {
+          for (const peer of cached.get(digest) ?? []) if (peer !== self) yield peer;
+        },
+      },
+      onCached: (digest) => void cached.set(digest, (cached.get(digest) ?? new Set()).add(self)),
+    });
   }
 
   fetch(wanted: Wanted, range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array> {
@@ -132,6 +155,10 @@ class MemoryExchange implements Exchange, PeerLink {
 
   onCall(handler: CallHandler): void {
     this.#handler = handler;
+  }
+
+  used(): void {
+    // what is cached was told when it came
   }
 
   peers(): readonly PeerFacts[] {

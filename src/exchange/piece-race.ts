@@ -23,6 +23,11 @@ export interface RaceSettings {
   readonly request: () => PieceRequest;
   /** Holders that may be asked: those that proved bad are not among them. */
   readonly holders: () => readonly PeerId[];
+  /**
+   * Looks for more holders: asked where none of those that are known is connected, where all that were asked are late, and before the race is given up.
+   * @returns resolves when one more may be known; undefined where there is nothing to wait for
+   */
+  readonly findMore: () => Promise<void> | undefined;
   /** Whether the reply is what it should be; a false one is reported by the caller and its peer is never asked again. */
   readonly verify: (peer: PeerId, reply: PieceReply) => Promise<boolean>;
   /** The peer says that it has no copy. */
@@ -57,6 +62,8 @@ class PieceRace {
   readonly #tries = new Map<PeerId, number>();
   readonly #result = Promise.withResolvers<Uint8Array>();
   #hedges = 0;
+  #isLooking = false;
+  #hasLooked = false;
   #over = false;
   #wonBeganMs = Number.NEGATIVE_INFINITY;
   #cancelTimer: () => void = () => {};
@@ -75,6 +82,8 @@ class PieceRace {
     signal.throwIfAborted();
     const onAbort = (): void => this.#result.reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
+    const { link, holders } = this.#settings;
+    if (!holders().some((peer) => link.isConnected(peer))) this.#look();
     this.#next();
     try {
       return await this.#result.promise;
@@ -89,13 +98,28 @@ class PieceRace {
     }
   }
 
-  /** Asks one more holder; where none is left and nothing is under way, the race is lost. */
+  /** Asks one more holder; where none is left, nothing is under way and no more can be found, the race is lost. */
   #next(): void {
     if (this.#over) return;
     const peer = this.#candidate();
     if (peer !== undefined) void this.#attempt(peer);
-    else if (this.#active.size === 0) this.#result.reject(this.#lost());
+    else if (this.#active.size === 0 && !this.#look()) this.#result.reject(this.#lost());
     this.#watch();
+  }
+
+  /** @returns whether more holders may become known */
+  #look(): boolean {
+    if (this.#isLooking) return true;
+    this.#hasLooked = true;
+    const news = this.#settings.findMore();
+    if (news === undefined) return false;
+    this.#isLooking = true;
+    void news.then(() => {
+      this.#isLooking = false;
+      if (this.#active.size === 0) this.#next();
+      else this.#onTimer(); // those who are late already are not waited for any longer
+    });
+    return true;
   }
 
   #candidate(): PeerId | undefined {
@@ -155,13 +179,14 @@ class PieceRace {
     const active = [...this.#active].filter((attempt) => !attempt.complete);
     if (active.length === 0) return; // all bytes are here: what follows is the end of an attempt
     const deadMs = Math.min(...active.map((attempt) => attempt.progressMs + this.#settings.limits.stallMs));
-    const canHedge = active.length === this.#active.size && this.#candidate() !== undefined;
-    const lateMs = canHedge ? Math.max(...active.map((attempt) => this.#lateMs(attempt))) : Number.POSITIVE_INFINITY;
+    const isNext = active.length === this.#active.size && (this.#candidate() !== undefined || !this.#hasLooked);
+    const lateMs = isNext ? Math.max(...active.map((attempt) => this.#lateMs(attempt))) : Number.POSITIVE_INFINITY;
     const waitMs = Math.max(TIMER_MIN_MS, Math.min(deadMs, lateMs) - now);
     this.#cancelTimer = this.#settings.clock.after(waitMs, () => this.#onTimer());
   }
 
   #onTimer(): void {
+    if (this.#over) return;
     const { clock, limits } = this.#settings;
     const now = clock.monotonicMs();
     for (const attempt of this.#active) {
@@ -169,6 +194,7 @@ class PieceRace {
         attempt.controller.abort(abortError("the holder sent nothing for too long"));
     }
     const allLate = [...this.#active].every((attempt) => !attempt.complete && now >= this.#lateMs(attempt));
+    if (allLate) this.#look();
     if (allLate && this.#candidate() !== undefined) {
       this.#hedges += 1;
       this.#next();

@@ -5,6 +5,7 @@ import type { PeerId } from "../core/peer.ts";
 import { type PieceHash, pieceCount } from "../core/pieces.ts";
 import type { ByteRange } from "../core/range.ts";
 import { BlobFetch, type FetchSettings, Tokens } from "./blob-fetch.ts";
+import type { ContentRouting } from "./content-routing.ts";
 import type { LocalBlobs, Wanted } from "./exchange.ts";
 import type { PeerLink } from "./link.ts";
 import type { PeerTable } from "./peer-table.ts";
@@ -30,6 +31,10 @@ export interface SwarmOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits?: Partial<SwarmLimits>;
+  /** Where cached copies are looked for. */
+  readonly routing?: Pick<ContentRouting, "find">;
+  /** A cached copy is whole and settled. */
+  readonly onCached?: (digest: Digest) => void;
   /** A peer gave wrong bytes or a wrong list: its copy is bad, or it lies. */
   readonly onBadCopy?: (peer: PeerId, digest: Digest) => void;
 }
@@ -47,6 +52,8 @@ export class Swarm {
       ...options,
       race: limits,
       readAhead: limits.readAhead,
+      find: (digest, signal) => options.routing?.find(digest, signal) ?? none(),
+      onCached: (digest) => options.onCached?.(digest),
       readAheadTokens: new Tokens(limits.readAheadTotal),
       onBadCopy: (peer, wanted) => {
         options.log.warn(
@@ -92,3 +99,5 @@ export class Swarm {
     if (this.#lists.size > LISTS_MAX && oldest !== undefined) this.#lists.delete(oldest);
   }
 }
+
+async function* none(): AsyncIterable<never> {}

@@ -38,6 +38,10 @@ export class TestBlobs implements LocalBlobs {
     return this.store.receive(...given);
   };
 
+  list(after: string, limit: number) {
+    return this.store.list(after, limit);
+  }
+
   pin(digest: Digest, commitId: string) {
     return this.store.pin(digest, commitId);
   }

@@ -3,7 +3,7 @@ import { algorithmOf, digestFromHash } from "../core/digest.ts";
 import { OciError } from "../core/errors.ts";
 import { PIECE_SIZE_BYTES } from "../core/pieces.ts";
 import type { ByteRange } from "../core/range.ts";
-import type { FetchSettings } from "./blob-fetch.ts";
+import { type FetchSettings, searchFor } from "./blob-fetch.ts";
 import type { Wanted } from "./exchange.ts";
 import { racePiece } from "./piece-race.ts";
 
@@ -22,7 +22,9 @@ export async function* fetchUnrooted(
   const whole = range.start === 0 && range.end === sizeBytes;
   const hash = createHash(algorithmOf(digest));
   const cache = whole ? await settings.blobs.cacheWriter({ digest, sizeBytes, root }) : undefined;
-  const lacking = new Set(wanted.holders.filter((peer) => peer === settings.link.self));
+  const holders = new Set(wanted.holders);
+  const lacking = new Set([settings.link.self]);
+  const search = searchFor(settings, digest, (peer) => void holders.add(peer));
   const givers = new Set<(typeof wanted.holders)[number]>();
   let held: Uint8Array | undefined;
   let good = false;
@@ -34,8 +36,9 @@ export async function* fetchUnrooted(
           ...settings,
           limits: settings.race,
           request: () => ({ digest, range: { start, end }, list: false }),
-          holders: () => wanted.holders.filter((peer) => !lacking.has(peer)),
+          holders: () => [...holders].filter((peer) => !lacking.has(peer)),
           lacking: (peer) => void lacking.add(peer),
+          findMore: () => search.news(),
           verify: async (peer, reply) => {
             if (reply.sizeBytes !== sizeBytes || reply.bytes.byteLength !== end - start) return false;
             givers.add(peer);
@@ -53,6 +56,7 @@ export async function* fetchUnrooted(
     }
     good = digestFromHash(algorithmOf(digest), hash) === digest;
   } finally {
+    search.stop();
     if (!good) await cache?.abandon();
   }
   if (!good) {
@@ -60,5 +64,6 @@ export async function* fetchUnrooted(
     throw new OciError("UNAVAILABLE", "the bytes that the holders gave are not those of the digest: their copies are damaged", { digest });
   }
   await cache?.finish();
+  if (cache !== undefined) settings.onCached(digest);
   if (held !== undefined) yield held;
 }

@@ -149,10 +149,10 @@ export async function startServices(base: Foundation): Promise<Services> {
 }
 
 async function vitalsOf({ consensus, clock }: Foundation, blobs: DiskBlobStore, upkeep: Upkeep): Promise<Vitals> {
-  const asked = blobs.reserve.state().catch(() => undefined); // a disk that does not even tell its size: the rest is worth telling
-  const [disk, work] = await Promise.all([asked, upkeepVitals(upkeep, blobs)]);
+  const disk = await blobs.reserve.state().catch(() => undefined); // a disk that does not even tell its size: the rest is worth telling
   const { appliedIndex, cutOff } = consensus.status();
   const usage = blobs.usage();
+  const work = await upkeepVitals(upkeep, blobs);
   return { appliedIndex, blobs: usage.blobs, bytes: usage.sizeBytes, cutOff, wallMs: clock.wallMs(), disk, upkeep: work };
 }
 
@@ -183,6 +183,11 @@ async function openStorage(base: Foundation, audit: Audit): Promise<Storage> {
     log: base.log.child({ part: "exchange" }),
     zone: config["node.zone"],
     placeOf: (peer) => consensus.catalog.members().find((member) => member.peerId === peer),
+    members: () => consensus.catalog.members().map(({ peerId }) => peerId),
+    isUnrecorded: (digest) => {
+      const record = consensus.catalog.blob(digest);
+      return record?.state === "live" && !record.copies.includes(consensus.self);
+    },
     limits: { reachMs: 1_000 }, // the registry itself awaits an owner for 10 s
     onLocalCorrupt: (digest) => repair?.reportBad(digest),
   });

@@ -33,7 +33,7 @@ export async function upkeepVitals({ repair, rebalance, scrub }: Upkeep, blobs: 
   return {
     short: repair.shortage.amount,
     moving: rebalance.amount,
-    quarantined: await blobs.quarantined().catch(() => 0), // a disk that fails: the rest is worth telling
+    quarantined: await blobs.quarantined(),
     repairRate: repair.meter.bytesPerSecond(),
     moveRate: rebalance.meter.bytesPerSecond(),
     scrub: { running, done, endedAtMs, isLate },

@@ -92,7 +92,7 @@ export class Pull {
         start += chunk.byteLength;
         yield chunk;
       }
-      if (start >= range.end) return;
+      if (start >= range.end) return this.#context.exchange.used(digest);
       throw new CorruptBlobError(digest, undefined, `it ends ${range.end - start} bytes early`);
     } catch (error) {
       if (!(await this.#giveUpCopy(digest, error))) throw error;

@@ -54,3 +54,16 @@ test("pulls through nodes that lack the blob come through while one of its two h
   for (const node of others) await pulled(url(node));
   process.kill(hung.pid, "SIGCONT");
 });
+
+test("G3: a blob comes from a cached copy while every holder of it is down, through a node that never had it and is cut off", async () => {
+  const { others, url } = await placed(2);
+  const [cacher, puller] = others as [ClusterNode, ClusterNode, ...ClusterNode[]];
+  await pulled(url(cacher));
+  expect((await ask("HEAD", url(puller))).status).toBe(200); // it has heard of the blob
+  await Promise.all(running.nodes.filter((node) => node !== cacher && node !== puller).map((node) => node.kill("SIGKILL")));
+  await puller.logged((line) => line.msg === "cut off: no contact with a majority of voters");
+  let answer = await ask("GET", url(puller)).catch(() => undefined);
+  while (answer?.status !== 200) answer = await ask("GET", url(puller)).catch(() => undefined); // where it has just started, its routing fills yet
+  expect(url(puller)).toContain(digestOf(answer.bytes));
+  expect(answer.headers.get("warning")).toMatch(/^110 /);
+});

@@ -17,6 +17,7 @@ import { systemRandom } from "../../src/core/random.ts";
 import { drawToken, makeToken, parseToken } from "../../src/exchange/join-token.ts";
 import { Channel } from "../../src/exchange/libp2p/channel.ts";
 import { JOIN_PROTOCOL } from "../../src/exchange/libp2p/join.ts";
+import { KAD_PROTOCOL } from "../../src/exchange/libp2p/kad-routing.ts";
 import { BLOB_PROTOCOL, UPLOAD_PROTOCOL } from "../../src/exchange/libp2p/wire.ts";
 import { STATUS_PROTOCOL } from "../../src/node/status-protocol.ts";
 import { type Cluster, type ClusterNode, startCluster } from "../harness/cluster.ts";
@@ -56,7 +57,7 @@ test("G7: a stranger is refused on every protocol that the node offers but join"
   const stranger = await makeStranger();
   try {
     const connection = await stranger.dial(multiaddr(addresses[0]));
-    const members = [RAFT_PROTOCOL, SNAPSHOT_PROTOCOL, BLOB_PROTOCOL, UPLOAD_PROTOCOL, STATUS_PROTOCOL];
+    const members = [RAFT_PROTOCOL, SNAPSHOT_PROTOCOL, BLOB_PROTOCOL, UPLOAD_PROTOCOL, STATUS_PROTOCOL, KAD_PROTOCOL];
     for (const protocol of [...members, "/roadstead/unheard-of/1.0.0"]) {
       await expect(openOnly(connection, protocol), protocol).rejects.toThrow();
     }

@@ -26,7 +26,7 @@ beforeEach(async () => {
   blobs = new TestBlobs();
   asking = await loopback.exchange(new TestBlobs());
   holder = await loopback.host();
-  const options = { host: holder, blobs, clock: systemClock, random: systemRandom, log: silentLog };
+  const options = { host: holder, members: () => [], blobs, clock: systemClock, random: systemRandom, log: silentLog };
   loopback.exchanges.push(await createLibp2pExchange({ ...options, onLocalCorrupt: (digest) => corrupt.push(digest) }));
 });
 afterEach(() => loopback.close());

@@ -18,6 +18,8 @@ export interface BlobServerOptions {
   readonly transfers: Transfers;
   readonly clock: Clock;
   readonly log: Log;
+  /** A peer has begun to read a blob here. */
+  readonly onServed?: (digest: Digest) => void;
   /** This node's own copy proved bad while it was read for a peer, and was quarantined. */
   readonly onLocalCorrupt?: (digest: Digest) => void;
 }
@@ -98,6 +100,7 @@ async function get(getting: Getting, request: Get, signal: AbortSignal): Promise
     const packed = pieces === undefined ? {} : { list: packList(pieces) };
     begun = true;
     await channel.writeFrame({ sizeBytes: known.sizeBytes, length: Math.max(0, end - start), load: gets.besides(from), ...packed });
+    if (start === 0) getting.onServed?.(digest);
     if (first === undefined) return true;
     await sendAll(channel, first, chunks);
     return true;

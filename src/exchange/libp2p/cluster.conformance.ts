@@ -45,6 +45,7 @@ export class Loopback {
   ): Promise<Libp2pExchange> {
     const exchange = await createLibp2pExchange({
       host: await this.host(),
+      members: () => [...this.members],
       blobs,
       clock: systemClock,
       random: systemRandom,

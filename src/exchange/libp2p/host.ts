@@ -1,4 +1,5 @@
 import type { Connection, Libp2p, PrivateKey, Stream, StreamHandler } from "@libp2p/interface";
+import type { KadDHTComponents } from "@libp2p/kad-dht";
 import { noise } from "@libp2p/noise";
 import { peerIdFromString } from "@libp2p/peer-id";
 import { type Ping, type PingComponents, ping } from "@libp2p/ping";
@@ -36,8 +37,12 @@ export type HostHandler = (stream: Stream, from: PeerId, remote: { readonly host
 export interface Host {
   readonly self: PeerId;
   readonly node: Libp2p<{ ping: Ping }>;
+  /** The parts of the node, for the DHT that stands on them (`kad-routing.ts`). */
+  readonly components: KadDHTComponents;
   /** What others may dial: concrete multiaddrs without `/p2p`. */
   addresses(): readonly string[];
+  /** Where a member listens: multiaddrs of the committed membership; none for who is no member. */
+  addressesOf(peer: PeerId): readonly string[];
   isMember(peer: PeerId): boolean;
   /** Resets the stream of a peer that is no member before a byte of it is read; for handlers that are registered with `node.handle`. */
   memberHandler(handler: StreamHandler): StreamHandler;
@@ -64,6 +69,7 @@ const STREAMS_MAX = 256;
 /** @throws Error where an address cannot be listened on, saying which */
 export async function startHost(options: HostOptions): Promise<Host> {
   const doorkeeper = createDoorkeeper(options);
+  let components: KadDHTComponents | undefined;
   const node = await createLibp2p({
     privateKey: options.privateKey,
     start: false,
@@ -82,7 +88,12 @@ export async function startHost(options: HostOptions): Promise<Host> {
       reconnectRetries: 0,
     },
     connectionMonitor: { enabled: false }, // the exchange pings by its own clock, and a busy event loop kills no transfer
-    services: { ping: memberPing(options.isMember) }, // no identify: it would tell strangers of this node (G7)
+    services: {
+      ping: (parts: KadDHTComponents) => {
+        components = parts; // only services are given them
+        return memberPing(options.isMember)(parts);
+      },
+    }, // no identify: it would tell strangers of this node (G7)
   });
   node.addEventListener("connection:open", (event) => doorkeeper.opened(event.detail));
   node.addEventListener("connection:close", (event) => doorkeeper.closed(event.detail));
@@ -91,18 +102,21 @@ export async function startHost(options: HostOptions): Promise<Host> {
   } catch (error) {
     throw listenError(options.listen, error);
   }
-  return new Libp2pHost(node, options, doorkeeper);
+  if (components === undefined) throw new Error("libp2p has made no service: its version is not the one that this program was written for");
+  return new Libp2pHost(node, components, options, doorkeeper);
 }
 
 class Libp2pHost implements Host {
   readonly self: PeerId;
   readonly node: Host["node"];
+  readonly components: KadDHTComponents;
   readonly #options: HostOptions;
   readonly #doorkeeper: Doorkeeper;
 
-  constructor(node: Host["node"], options: HostOptions, doorkeeper: Doorkeeper) {
+  constructor(node: Host["node"], components: KadDHTComponents, options: HostOptions, doorkeeper: Doorkeeper) {
     this.self = node.peerId.toString() as PeerId;
     this.node = node;
+    this.components = components;
     this.#options = options;
     this.#doorkeeper = doorkeeper;
   }
@@ -112,6 +126,10 @@ class Libp2pHost implements Host {
       this.node.getMultiaddrs().map((address) => address.toString()),
       this.#options.announce ?? [],
     );
+  }
+
+  addressesOf(peer: PeerId): readonly string[] {
+    return this.isMember(peer) ? this.#options.addressesOf(peer) : [];
   }
 
   isMember(peer: PeerId): boolean {

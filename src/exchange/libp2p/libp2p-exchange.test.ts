@@ -7,6 +7,9 @@ import { Loopback } from "./cluster.conformance.ts";
 const pool = new HashPool({ threads: 1 });
 let hashedByThread = 0;
 
+/** Cached copies are told at once and again and again: whoever has just started hears of them soon. */
+const ANNOUNCES = { isUnrecorded: () => true, announcements: { periodMs: 50, refreshMs: 200 } };
+
 describeExchange("the exchange over libp2p", async (blobs, onBadCopy) => {
   const loopback = new Loopback();
   const startHash = () => {
@@ -14,7 +17,7 @@ describeExchange("the exchange over libp2p", async (blobs, onBadCopy) => {
     if (hash !== undefined) hashedByThread += 1;
     return hash;
   };
-  const exchanges = await Promise.all(blobs.map((local) => loopback.exchange(local, onBadCopy, {}, startHash)));
+  const exchanges = await Promise.all(blobs.map((local) => loopback.exchange(local, onBadCopy, {}, startHash, ANNOUNCES)));
   return {
     nodes: exchanges.map((exchange, index) => ({ exchange, blobs: blobs[index]! })),
     cut: (index) => loopback.hosts.find((host) => host.self === exchanges[index]!.self)!.stop(),

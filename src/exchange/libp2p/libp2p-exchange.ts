@@ -5,6 +5,7 @@ import type { Log } from "../../core/log.ts";
 import type { PeerId } from "../../core/peer.ts";
 import type { Random } from "../../core/random.ts";
 import type { ByteRange } from "../../core/range.ts";
+import { Announcer, type AnnouncerLimits } from "../announcer.ts";
 import type { Exchange, LocalBlobs, PeerFacts, UploadAnswer, UploadCall, Wanted } from "../exchange.ts";
 import type { StartHash } from "../hashing.ts";
 import { type PeerPlace, PeerTable } from "../peer-table.ts";
@@ -13,6 +14,7 @@ import { Transfers } from "../transfers.ts";
 import { BlobClient } from "./blob-client.ts";
 import { serveBlobs } from "./blob-server.ts";
 import type { Host } from "./host.ts";
+import { createKadRouting, type KadRouting } from "./kad-routing.ts";
 import { watchPeers } from "./peer-watch.ts";
 import { type CallHandler, callOwner, serveUploads } from "./upload-protocol.ts";
 
@@ -31,6 +33,11 @@ export interface Libp2pExchangeOptions {
   /** This node's zone, and what the committed membership says of the others: they rank the sources beside what is measured. */
   readonly zone?: string;
   readonly placeOf?: (peer: PeerId) => PeerPlace | undefined;
+  /** All members by the committed membership; where cached copies are is asked of them and told to them. */
+  readonly members: () => readonly PeerId[];
+  /** Whether a copy of this blob here stands in no record, so that it is to be announced; where it is not given nothing is. */
+  readonly isUnrecorded?: (digest: Digest) => boolean;
+  readonly announcements?: Partial<AnnouncerLimits>;
   /** Pieces are hashed by it where it gives one, on the event loop otherwise. */
   readonly startHash?: StartHash;
   /** A peer gave wrong bytes: its copy is to be checked there. */
@@ -52,7 +59,7 @@ export interface Libp2pExchange extends Exchange {
 export async function createLibp2pExchange(options: Libp2pExchangeOptions): Promise<Libp2pExchange> {
   const exchange = new WiredExchange(options);
   const { table: peers, transfers } = exchange;
-  await serveBlobs({ ...options, peers, transfers });
+  await serveBlobs({ ...options, peers, transfers, onServed: (digest) => exchange.used(digest) });
   await serveUploads({ ...options, transfers, handler: () => exchange.handler });
   return exchange;
 }
@@ -65,6 +72,8 @@ class WiredExchange implements Libp2pExchange {
   readonly #options: Libp2pExchangeOptions;
   readonly #client: BlobClient;
   readonly #swarm: Swarm;
+  readonly #routing: KadRouting;
+  readonly #announcer: Announcer;
   readonly #endWatch: () => void;
 
   constructor(options: Libp2pExchangeOptions) {
@@ -73,7 +82,20 @@ class WiredExchange implements Libp2pExchange {
     this.#options = options;
     this.table = new PeerTable(clock, random, options.zone, options.placeOf);
     this.#client = new BlobClient(host, clock, this.table, options.startHash ?? (() => undefined));
-    this.#swarm = new Swarm({ ...options, link: this.#client, peers: this.table });
+    this.#routing = createKadRouting(options);
+    this.#announcer = new Announcer({
+      ...options,
+      routing: this.#routing,
+      isUnrecorded: options.isUnrecorded ?? (() => false),
+      limits: options.announcements ?? {},
+    });
+    this.#swarm = new Swarm({
+      ...options,
+      link: this.#client,
+      peers: this.table,
+      routing: this.#routing,
+      onCached: (digest) => this.#announcer.used(digest),
+    });
     this.#endWatch = watchPeers(host, clock, this.table);
   }
 
@@ -124,6 +146,10 @@ class WiredExchange implements Libp2pExchange {
     this.handler = handler;
   }
 
+  used(digest: Digest): void {
+    this.#announcer.used(digest);
+  }
+
   peers(): readonly PeerFacts[] {
     const { host } = this.#options;
     this.table.keep((peer) => host.isMember(peer));
@@ -138,6 +164,8 @@ class WiredExchange implements Libp2pExchange {
   async close(): Promise<void> {
     this.#endWatch();
     this.#client.close();
+    await this.#announcer.stop();
+    await this.#routing.stop();
     await this.#swarm.settled();
   }
 }
