@@ -85,6 +85,7 @@ test("what is out of place is counted, and what goes on has bytes, rate and time
       { kind: "drain", node: "a", left: { blobs: 5, bytes: 10 * 2 ** 20 }, bytesPerSecond: 2 ** 20, msLeft: 10_000 },
       { kind: "repair", left: { blobs: 1, bytes: 2048 }, bytesPerSecond: 0 },
       { kind: "rebalance", left: { blobs: 3, bytes: 3 * 2 ** 20 }, bytesPerSecond: 1536, msLeft: 2_048_000 },
+      { kind: "snapshot", node: "b", sentBytes: 5 * 2 ** 20, bytesPerSecond: 2 ** 20 },
     ],
     warnings: [],
   });
@@ -96,6 +97,7 @@ test("what is out of place is counted, and what goes on has bytes, rate and time
   expect(text).toContain("> a drains: 5 blobs, 10.0 MiB, 1.0 MiB/s, 10 s left\n");
   expect(text).toContain("> copies are made again: 1 blob, 2.0 KiB\n");
   expect(text).toContain("> copies move to where they belong: 3 blobs, 3.0 MiB, 1.5 KiB/s, 34 min left\n");
+  expect(text).toContain("> b is sent the catalog: 5.0 MiB, 1.0 MiB/s\n");
 });
 
 test("sizes are rounded to what a person reads", () => {

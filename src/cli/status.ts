@@ -26,9 +26,10 @@ interface Amount {
 }
 
 interface Task {
-  readonly kind: "drain" | "repair" | "rebalance";
+  readonly kind: "drain" | "repair" | "rebalance" | "snapshot";
   readonly node?: string;
-  readonly left: Amount;
+  readonly left?: Amount;
+  readonly sentBytes?: number;
   readonly bytesPerSecond: number;
   readonly msLeft?: number;
 }
@@ -131,10 +132,13 @@ function scrubbed({ scrub }: NodeStatus): string {
   return scrub?.endedAt?.slice(0, 16).replace("T", " ") ?? "-";
 }
 
-function renderTask({ kind, node, left, bytesPerSecond, msLeft }: Task): string {
-  const what = kind === "drain" ? `${node} drains` : kind === "repair" ? "copies are made again" : "copies move to where they belong";
+const DOING = { repair: "copies are made again", rebalance: "copies move to where they belong" } as const;
+
+function renderTask({ kind, node, left, sentBytes = 0, bytesPerSecond, msLeft }: Task): string {
   const rate = bytesPerSecond === 0 ? "" : `, ${formatBytes(bytesPerSecond)}/s`;
   const time = msLeft === undefined ? "" : `, ${formatDuration(msLeft)} left`;
+  if (left === undefined) return `> ${node} is sent the catalog: ${formatBytes(sentBytes)}${rate}`;
+  const what = kind === "drain" || kind === "snapshot" ? `${node} drains` : DOING[kind];
   return `> ${what}: ${left.blobs} ${left.blobs === 1 ? "blob" : "blobs"}, ${formatBytes(left.bytes)}${rate}${time}`;
 }
 

@@ -57,6 +57,8 @@ export interface ConsensusStatus {
   readonly learners: readonly RaftId[];
   /** What was turned away on the way between nodes, by the reason; where it is counted. */
   readonly turnedAway?: Readonly<Record<string, number>>;
+  /** Snapshots of the catalog that this node is sending. */
+  readonly snapshots?: readonly SnapshotProgress[];
   /** What the leader knows of each peer; empty elsewhere. */
   readonly progress: readonly {
     readonly raftId: RaftId;
@@ -64,4 +66,11 @@ export interface ConsensusStatus {
     readonly match: number;
     readonly active: boolean;
   }[];
+}
+
+export interface SnapshotProgress {
+  readonly to: RaftId;
+  /** Over all streams, where one was cut and gone on with. */
+  readonly sentBytes: number;
+  readonly tookMs: number;
 }

@@ -4,6 +4,7 @@ import type { Log } from "../core/log.ts";
 import type { RaftId } from "../core/peer.ts";
 import { SnapshotWriter } from "../metadata/snapshot.ts";
 import type { SnapshotMessage } from "../raft/types.ts";
+import type { SnapshotProgress } from "./consensus.ts";
 import { decodeWanted, encodeHeader } from "./snapshot-header.ts";
 import type { AppliedStore, StoreSnapshot } from "./store.ts";
 import type { Transport } from "./transport.ts";
@@ -21,6 +22,8 @@ interface Held {
   readonly writer: SnapshotWriter;
   /** Some of it has been sent. */
   begun: boolean;
+  readonly beganMs: number;
+  sentBytes: number;
   /** Its state cannot be read any more, as when the database was opened again. */
   unreadable: boolean;
   /** Set while no stream runs: it is let go then. */
@@ -44,6 +47,13 @@ export class SnapshotSender {
   /** The lowest index that a stream will leave its receiver at: the log after it must stay. */
   get keepFrom(): number {
     return Math.min(Number.POSITIVE_INFINITY, ...[...this.#held.values()].map(({ snapshot }) => snapshot.meta.index));
+  }
+
+  /** Streams whose content is on its way. */
+  get progress(): readonly SnapshotProgress[] {
+    const nowMs = this.#options.clock.monotonicMs();
+    const streams = [...this.#held].filter(([to, held]) => held.begun && this.#sending.has(to));
+    return streams.map(([to, { sentBytes, beganMs }]) => ({ to, sentBytes, tookMs: nowMs - beganMs }));
   }
 
   send(message: SnapshotMessage): void {
@@ -102,7 +112,9 @@ export class SnapshotSender {
       return known;
     }
     const snapshot = await this.#options.store.snapshot();
-    const held: Held = { snapshot, writer: new SnapshotWriter(snapshot), begun: false, unreadable: false, cancel: undefined };
+    const beganMs = this.#options.clock.monotonicMs();
+    const writer = new SnapshotWriter(snapshot);
+    const held: Held = { snapshot, writer, beganMs, sentBytes: 0, begun: false, unreadable: false, cancel: undefined };
     this.#held.set(to, held);
     return held;
   }
@@ -123,7 +135,10 @@ export class SnapshotSender {
 /** A state that fails to be read would fail each stream that goes on from it: the next one is of another state. */
 async function* read(held: Held, after: string): AsyncIterable<Uint8Array> {
   try {
-    yield* held.writer.chunks(after);
+    for await (const chunk of held.writer.chunks(after)) {
+      held.sentBytes += chunk.byteLength;
+      yield chunk;
+    }
   } catch (error) {
     held.unreadable = true;
     throw error;

@@ -183,3 +183,31 @@ test("what a write has failed to put on the disk is not gone on from: the next s
     expect(calls).toEqual(["stage", "discard", "stage", "install"]);
   }
 });
+
+test("how much of a snapshot was sent, and for how long, is told while it is on its way", async () => {
+  const clock = new ManualClock();
+  const rows = stateOf(100, 20_000);
+  const held = { meta: META, seal: SEAL, get: (key: string) => rows.get(key), scan: rows.scan.bind(rows), close: async () => {} };
+  const seen: number[] = [];
+  const done = Promise.withResolvers<void>();
+  let arrived = 0;
+  const transport = {
+    sendSnapshot: async (_to: number, header: Uint8Array, chunks: AsyncIterable<Uint8Array>) => {
+      if (decodeHeader(header).kind === "offer") return encodeWanted("");
+      for await (const chunk of chunks) {
+        clock.advance(10);
+        arrived += chunk.byteLength;
+        seen.push(arrived);
+        expect(sender.progress).toEqual([{ to: 2, sentBytes: arrived, tookMs: 10 * seen.length }]);
+      }
+      return new Uint8Array(0);
+    },
+  } as unknown as Transport;
+  const store = { snapshot: async () => held } as unknown as AppliedStore;
+  const sender = new SnapshotSender({ store, transport, clock, log: silentLog, report: () => done.resolve() });
+  expect(sender.progress).toEqual([]);
+  sender.send(MESSAGE);
+  await done.promise;
+  expect(seen.length).toBeGreaterThan(5);
+  expect(sender.progress).toEqual([]);
+});

@@ -3,6 +3,7 @@ import type { Log } from "../core/log.ts";
 import type { RaftId } from "../core/peer.ts";
 import type { SnapshotMessage } from "../raft/types.ts";
 import type { Applier } from "./applier.ts";
+import type { SnapshotProgress } from "./consensus.ts";
 import { ConsensusError } from "./errors.ts";
 import { decodeHeader } from "./snapshot-header.ts";
 import { SnapshotReceiver } from "./snapshot-receiver.ts";
@@ -53,6 +54,10 @@ export class Snapshots {
   /** The lowest index that a running stream will leave its receiver at. */
   get keepFrom(): number {
     return this.#sender.keepFrom;
+  }
+
+  get progress(): readonly SnapshotProgress[] {
+    return this.#sender.progress;
   }
 
   send(message: SnapshotMessage): void {

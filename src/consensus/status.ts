@@ -2,7 +2,7 @@ import type { RaftId } from "../core/peer.ts";
 import type { Catalog } from "../metadata/catalog.ts";
 import type { Status } from "../raft/raw-node.ts";
 import type { ConfState } from "../raft/types.ts";
-import type { ConsensusStatus } from "./consensus.ts";
+import type { ConsensusStatus, SnapshotProgress } from "./consensus.ts";
 import type { PeerProgress } from "./membership.ts";
 import type { AppliedStore } from "./store.ts";
 import type { Transport } from "./transport.ts";
@@ -16,6 +16,7 @@ export interface StatusFacts {
   readonly cutOff: boolean;
   readonly progress: readonly PeerProgress[];
   readonly catalog: Catalog;
+  readonly snapshots: readonly SnapshotProgress[];
 }
 
 /** What a node says of itself at any moment. */
@@ -48,7 +49,7 @@ export function progressOf(
 }
 
 /** What `status`, `/metrics` and `/readyz` tell of this node. */
-export function statusOf({ node, store, conf, elections, cutOff, progress, catalog, transport }: StatusFacts): ConsensusStatus {
+export function statusOf({ node, store, conf, elections, cutOff, progress, catalog, transport, snapshots }: StatusFacts): ConsensusStatus {
   const { role, term, commitIndex, appliedIndex } = positionOf(node, store);
   return {
     self: node.id,
@@ -64,6 +65,7 @@ export function statusOf({ node, store, conf, elections, cutOff, progress, catal
     voters: conf.voters,
     learners: conf.learners,
     ...(transport.counters === undefined ? {} : { turnedAway: transport.counters }),
+    snapshots,
     progress: progress.map(({ raftId, match, active }) => ({ raftId, peerId: catalog.member(raftId)?.peerId, match, active })),
   };
 }

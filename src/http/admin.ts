@@ -178,10 +178,13 @@ export interface Amount {
 }
 
 export interface Task {
-  readonly kind: "drain" | "repair" | "rebalance";
-  /** The node that drains. */
+  readonly kind: "drain" | "repair" | "rebalance" | "snapshot";
+  /** The node that drains, or that is sent the catalog. */
   readonly node?: string;
-  readonly left: Amount;
+  /** Undefined for a snapshot: its size is known at its end. */
+  readonly left?: Amount;
+  /** Of a snapshot. */
+  readonly sentBytes?: number;
   /** Of late. */
   readonly bytesPerSecond: number;
   /** Undefined while nothing comes forward. */

@@ -149,10 +149,10 @@ export async function startServices(base: Foundation): Promise<Services> {
 }
 
 async function vitalsOf({ consensus, clock }: Foundation, blobs: DiskBlobStore, upkeep: Upkeep): Promise<Vitals> {
-  const disk = await blobs.reserve.state().catch(() => undefined); // a disk that does not even tell its size: the rest is worth telling
+  const asked = blobs.reserve.state().catch(() => undefined); // a disk that does not even tell its size: the rest is worth telling
+  const [disk, work] = await Promise.all([asked, upkeepVitals(upkeep, blobs, consensus.status().snapshots?.[0])]);
   const { appliedIndex, cutOff } = consensus.status();
   const usage = blobs.usage();
-  const work = await upkeepVitals(upkeep, blobs);
   return { appliedIndex, blobs: usage.blobs, bytes: usage.sizeBytes, cutOff, wallMs: clock.wallMs(), disk, upkeep: work };
 }
 

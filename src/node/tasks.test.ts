@@ -12,12 +12,15 @@ const VITALS: UpkeepVitals = {
   repairRate: 1_000,
   moveRate: 0,
   scrub: { running: true, done: 0.5, endedAtMs: 7, isLate: true },
+  snapshot: undefined,
 };
 
 test("what a node says of its upkeep comes over the wire as it was; a node that does not tell, or tells too little, is not understood", () => {
   expect(parseUpkeep(packUpkeep(VITALS))).toEqual(VITALS);
   const never = { ...VITALS, scrub: { ...VITALS.scrub, endedAtMs: undefined } };
   expect(parseUpkeep(packUpkeep(never))).toEqual(never);
+  const sending = { ...VITALS, snapshot: { to: 7, sentBytes: 8, tookMs: 9 } };
+  expect(parseUpkeep(packUpkeep(sending))).toEqual(sending);
   expect(parseUpkeep({})).toBeUndefined();
   expect(parseUpkeep({ ...packUpkeep(VITALS), movingBytes: "600" })).toBeUndefined();
 });
@@ -44,5 +47,9 @@ test("tasks have what is left, the rate of all nodes and the time that it takes;
       { kind: "repair", left: VITALS.short, bytesPerSecond: 2_000, msLeft: 2_000 },
       { kind: "rebalance", left: { blobs: 6, bytes: 1_200 }, bytesPerSecond: 0 },
     ],
+  });
+  const sending = { ...idle, snapshot: { to: value, sentBytes: 3_000, tookMs: 1_500 } };
+  expect(workOf(catalog, sending, [idle, sending]).tasks).toContainEqual({
+    ...{ kind: "snapshot", node: "node-2", sentBytes: 3_000, bytesPerSecond: 2_000 },
   });
 });

@@ -29,6 +29,7 @@ export function workOf(catalog: Catalog, own: UpkeepVitals | undefined, answers:
     }),
     ...(underReplicated.blobs > 0 ? [task("repair", underReplicated, repairRate)] : []),
     ...(moving.blobs > 0 ? [task("rebalance", moving, moveRate)] : []),
+    ...answers.flatMap(({ snapshot }) => snapshotTask(catalog, snapshot)),
   ];
   return { underReplicated, moving, quarantined: sumOf(answers, (answer) => answer.quarantined), tasks };
 }
@@ -36,6 +37,13 @@ export function workOf(catalog: Catalog, own: UpkeepVitals | undefined, answers:
 function task(kind: Task["kind"], left: Amount, bytesPerSecond: number, node?: string): Task {
   const msLeft = bytesPerSecond > 0 ? Math.ceil((left.bytes / bytesPerSecond) * 1_000) : undefined;
   return { kind, ...(node === undefined ? {} : { node }), left, bytesPerSecond, ...(msLeft === undefined ? {} : { msLeft }) };
+}
+
+function snapshotTask(catalog: Catalog, snapshot: UpkeepVitals["snapshot"]): Task[] {
+  if (snapshot === undefined) return [];
+  const { to, sentBytes, tookMs } = snapshot;
+  const node = catalog.member(to)?.name ?? String(to);
+  return [{ kind: "snapshot", node, sentBytes, bytesPerSecond: tookMs > 0 ? Math.round((sentBytes / tookMs) * 1_000) : 0 }];
 }
 
 function plus(a: Amount, b: Amount): Amount {

@@ -1,4 +1,5 @@
 import type { DiskBlobStore } from "../blobs/disk/blob-store.ts";
+import type { SnapshotProgress } from "../consensus/consensus.ts";
 import type { Amount } from "../upkeep/standing.ts";
 import type { Upkeep } from "./upkeep.ts";
 
@@ -14,6 +15,8 @@ export interface UpkeepVitals {
   readonly repairRate: number;
   readonly moveRate: number;
   readonly scrub: ScrubVitals;
+  /** Of the catalog, to a member that is behind: the first of those that it sends. */
+  readonly snapshot: SnapshotProgress | undefined;
 }
 
 export interface ScrubVitals {
@@ -28,7 +31,11 @@ export interface ScrubVitals {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-export async function upkeepVitals({ repair, rebalance, scrub }: Upkeep, blobs: Pick<DiskBlobStore, "quarantined">): Promise<UpkeepVitals> {
+export async function upkeepVitals(
+  { repair, rebalance, scrub }: Upkeep,
+  blobs: Pick<DiskBlobStore, "quarantined">,
+  snapshot: SnapshotProgress | undefined,
+): Promise<UpkeepVitals> {
   const { running, done, endedAtMs, isLate } = scrub.status();
   return {
     short: repair.shortage.amount,
@@ -37,15 +44,18 @@ export async function upkeepVitals({ repair, rebalance, scrub }: Upkeep, blobs: 
     repairRate: repair.meter.bytesPerSecond(),
     moveRate: rebalance.meter.bytesPerSecond(),
     scrub: { running, done, endedAtMs, isLate },
+    snapshot,
   };
 }
 
 /** For the wire, where all is flat. */
-export function packUpkeep({ short, moving, quarantined, repairRate, moveRate, scrub }: UpkeepVitals): Record<string, number | boolean> {
+export function packUpkeep(vitals: UpkeepVitals): Record<string, number | boolean> {
+  const { short, moving, quarantined, repairRate, moveRate, scrub, snapshot } = vitals;
   return {
     ...{ shortBlobs: short.blobs, shortBytes: short.bytes, movingBlobs: moving.blobs, movingBytes: moving.bytes },
     ...{ quarantined, repairRate, moveRate, scrubRunning: scrub.running, scrubDone: scrub.done, scrubIsLate: scrub.isLate },
     ...(scrub.endedAtMs === undefined ? {} : { scrubEndedAtMs: scrub.endedAtMs }),
+    ...(snapshot === undefined ? {} : { snapshotTo: snapshot.to, snapshotBytes: snapshot.sentBytes, snapshotMs: snapshot.tookMs }),
   };
 }
 
@@ -68,8 +78,13 @@ export function parseUpkeep(fields: Fields): UpkeepVitals | undefined {
       endedAtMs: typeof ended === "number" ? ended : undefined,
       isLate: fields.scrubIsLate === true,
     },
+    snapshot: typeof fields.snapshotTo === "number" ? snapshotOf(number) : undefined,
   };
   const { short, moving, quarantined, repairRate, moveRate, scrub } = vitals;
   const numbers = [short.blobs, short.bytes, moving.blobs, moving.bytes, quarantined, repairRate, moveRate, scrub.done];
   return numbers.some(Number.isNaN) ? undefined : vitals;
+}
+
+function snapshotOf(number: (name: string) => number): SnapshotProgress {
+  return { to: number("snapshotTo"), sentBytes: number("snapshotBytes"), tookMs: number("snapshotMs") };
 }

@@ -38,7 +38,7 @@ test("G1, G6: a fourth node takes its share; dead for repairAfter it is stood in
   });
   cluster = running;
   const names = ["n1", "n2", "n3"];
-  const images = Array.from({ length: 12 }, (_, at) => makeImage(at + 1, 3, 20_000));
+  const images = Array.from({ length: 8 }, (_, at) => makeImage(at + 1, 3, 20_000));
   for (const [at, image] of images.entries()) await pushImage(() => running.nodes[at % 3]!.url, "team/app", `v${at}`, image);
   const blobs = new Set(images.flatMap((image) => [...image.blobs.keys()])).size;
 
@@ -77,4 +77,4 @@ test("G1, G6: a fourth node takes its share; dead for repairAfter it is stood in
   expect(trail.stdout).toMatch(/copy\.quarantined/);
   for (const path of await filesOf(victim)) expect(digestOf(await readFile(path))).toBe(`sha256:${path.slice(-64)}`);
   for (const each of running.nodes) for (const [at, image] of images.entries()) await pullImage(each.url, "team/app", `v${at}`, image);
-});
+}, 400_000);
