@@ -152,14 +152,7 @@ export class Driver implements Consensus, Membership {
   status(): ConsensusStatus {
     const { store, transport } = this.#options;
     const own = { conf: this.#conf, elections: this.#elections, progress: this.progress(), catalog: this.catalog };
-    return statusOf({
-      node: this.#node.status(),
-      store,
-      transport,
-      cutOff: this.#contact.cutOff,
-      snapshots: this.#snapshots.progress,
-      ...own,
-    });
+    return statusOf({ node: this.#node.status(), store, transport, cutOff: this.#contact.cutOff, snapshots: this.#snapshots, ...own });
   }
 
   /** Where it stands itself: cheaper than all of `status`. */

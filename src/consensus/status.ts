@@ -16,7 +16,7 @@ export interface StatusFacts {
   readonly cutOff: boolean;
   readonly progress: readonly PeerProgress[];
   readonly catalog: Catalog;
-  readonly snapshots: readonly SnapshotProgress[];
+  readonly snapshots: { readonly progress: readonly SnapshotProgress[] };
 }
 
 /** What a node says of itself at any moment. */
@@ -65,7 +65,7 @@ export function statusOf({ node, store, conf, elections, cutOff, progress, catal
     voters: conf.voters,
     learners: conf.learners,
     ...(transport.counters === undefined ? {} : { turnedAway: transport.counters }),
-    snapshots,
+    snapshots: snapshots.progress,
     progress: progress.map(({ raftId, match, active }) => ({ raftId, peerId: catalog.member(raftId)?.peerId, match, active })),
   };
 }

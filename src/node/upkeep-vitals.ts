@@ -40,7 +40,7 @@ export async function upkeepVitals(
   return {
     short: repair.shortage.amount,
     moving: rebalance.amount,
-    quarantined: await blobs.quarantined(),
+    quarantined: await blobs.quarantined().catch(() => 0), // a disk that fails: the rest is worth telling
     repairRate: repair.meter.bytesPerSecond(),
     moveRate: rebalance.meter.bytesPerSecond(),
     scrub: { running, done, endedAtMs, isLate },

@@ -154,6 +154,7 @@ test("nothing moves while a record is short of copies, and all does afterwards",
   expect(nodes[0]!.repair.shortage.mendable.blobs).toBe(1);
   expect(digests.slice(1).map(holders)).toEqual(before.slice(1));
   for (const [at, { exchange }] of nodes.entries()) exchange.spread = spreads[at]!;
+  for (const { repair } of nodes) repair.peerConnected();
   await passes();
   expect(digests.map(holders)).toEqual(digests.map(wanted));
 });

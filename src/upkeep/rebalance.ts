@@ -9,6 +9,7 @@ import type { BlobRecord, Member } from "../metadata/records.ts";
 import { ByteRate } from "./byte-rate.ts";
 import { type Move, nextMove } from "./next-move.ts";
 import { RateMeter } from "./rate-meter.ts";
+import { Refusals } from "./refusals.ts";
 import type { Repair } from "./repair.ts";
 import type { Amount } from "./standing.ts";
 
@@ -34,14 +35,6 @@ const PERIOD_MS = 30_000;
 const PAGE = 256;
 /** Records that are kept by name; those beyond are counted, and found by the next survey. */
 const KEPT_MAX = 50_000;
-/** A member that did not take a copy (it just begins, or its disk is full) is asked again after so long; each time after twice as long, up to a limit. */
-const REFUSED_MS = 3_000;
-const REFUSED_MAX_MS = 60_000;
-
-interface Refusal {
-  readonly untilMs: number;
-  readonly delayMs: number;
-}
 
 /**
  * Moves copies to where placement wants them: after a join about 1/n of the data, after a node's return what stood in for it, after a push the copy that lies
@@ -54,9 +47,8 @@ export class Rebalance {
   readonly #stops: readonly (() => void)[];
   /** Out of place, and this node's to move; with the bytes that are to be sent. */
   readonly #moves = new Map<Digest, number>();
-  /** Also those that may be asked again, until they take something. */
-  readonly #refusals = new Map<RaftId, Refusal>();
-  /** Refusals that were heeded when the members were last looked at. */
+  readonly #refusals: Refusals;
+  /** As they were heeded last. */
   #refusing: ReadonlySet<RaftId> = new Set();
   /** Bytes that this node has moved. */
   readonly meter: RateMeter;
@@ -73,6 +65,7 @@ export class Rebalance {
     this.#options = options;
     const { clock, consensus, repair } = options;
     this.#rate = new ByteRate(clock);
+    this.#refusals = new Refusals(clock, () => this.#wake());
     this.meter = new RateMeter(clock);
     this.#stops = [
       // short records come first: it begins when a pass of the repair has found none
@@ -101,9 +94,7 @@ export class Rebalance {
 
   /** A member is connected that was not: it may take now what it did not take before. */
   peerConnected(): void {
-    if (this.#refusals.size === 0) return;
-    this.#refusals.clear();
-    this.#wake();
+    if (this.#refusals.clear()) this.#wake();
   }
 
   #hear({ command, outcome }: Applied): void {
@@ -165,8 +156,7 @@ export class Rebalance {
 
   /** Time alone changes what is wanted: a member has been down for long, or has refused long ago. */
   #heedTime(): void {
-    const nowMs = this.#options.clock.monotonicMs();
-    const refusing = new Set([...this.#refusals].flatMap(([member, { untilMs }]) => (nowMs < untilMs ? member : [])));
+    const refusing = this.#refusals.current();
     if (!this.#refusing.isSubsetOf(refusing)) this.#surveyDue = true;
     this.#refusing = refusing;
     const overdue = this.#options.repair.shortage.overdue();
@@ -247,7 +237,7 @@ export class Rebalance {
       if (await repair.verify(digest)) this.#refused(member.raftId);
       return false;
     }
-    this.#refusals.delete(member.raftId);
+    this.#refusals.took(member.raftId);
     this.meter.add(sizeBytes);
     const { refused } = await consensus.propose({ type: "copy.add", digest, copy: member.raftId, deadline, commitId });
     if (refused !== undefined) log.debug({ digest, copy: member.raftId, refused }, "a copy that was moved was not recorded");
@@ -255,11 +245,8 @@ export class Rebalance {
   }
 
   #refused(member: RaftId): void {
-    const { clock } = this.#options;
-    const delayMs = Math.min(REFUSED_MAX_MS, 2 * (this.#refusals.get(member)?.delayMs ?? REFUSED_MS / 2));
-    this.#refusals.set(member, { untilMs: clock.monotonicMs() + delayMs, delayMs });
-    this.#refusing = new Set([...this.#refusing, member]);
-    clock.after(delayMs, () => this.#wake());
+    this.#refusals.add(member);
+    this.#refusing = this.#refusals.current();
   }
 
   /** `count`: another one went, or a member went down a moment ago; what follows is heard. */

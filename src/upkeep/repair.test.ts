@@ -183,6 +183,29 @@ test("a member that is not reached costs a pass one attempt, and no copy is read
   repair.stop();
 });
 
+test("a member that takes nothing, its disk is full say, costs one attempt and not one a record; others are sent to instead, and it once it takes them", async () => {
+  const clock = new ManualClock();
+  const { nodes } = await start({ nodes: 1, clock });
+  const digests: Digest[] = [];
+  for (let n = 0; n < 10; n += 1) digests.push(await pushBlob(nodes[0]!, REPOSITORY, Buffer.from(`blob ${n}`)));
+  const full = await cluster!.join();
+  let asked = 0;
+  const { receive } = full.blobs;
+  full.blobs.receive = async () => {
+    asked += 1;
+    throw new Error("the disk is full");
+  };
+  await passes();
+  expect(asked).toBe(1);
+  const other = await cluster!.join();
+  await passes();
+  for (const digest of digests) expect(copies(digest)).toEqual([1, other.raftId]);
+  full.blobs.receive = receive;
+  clock.advance(60_000);
+  await passes();
+  for (const digest of digests) expect(copies(digest)).toHaveLength(3);
+});
+
 test("a bad copy that cannot be struck while the node is cut off is struck with a later pass", async () => {
   const { nodes } = await start({ nodes: 3 });
   const node = nodes[0]!;

@@ -10,6 +10,7 @@ import type { Audit } from "./audit.ts";
 import { BadCopies } from "./bad-copies.ts";
 import { type Commit, newCommit } from "./commit-id.ts";
 import { RateMeter } from "./rate-meter.ts";
+import { Refusals } from "./refusals.ts";
 import { Shortage, type Shortness } from "./shortage.ts";
 import { candidates, Spread, type SpreadContext } from "./spread.ts";
 
@@ -45,6 +46,7 @@ export class Repair {
   readonly #context: SpreadContext;
   readonly #stops: readonly (() => void)[];
   readonly #badCopies: BadCopies;
+  readonly #refusals: Refusals;
   readonly #listeners = new Set<() => void>();
   readonly shortage: Shortage;
   /** Bytes that this node has sent to make copies again. */
@@ -61,6 +63,7 @@ export class Repair {
     this.#options = options;
     this.#context = options;
     this.#badCopies = new BadCopies(options);
+    this.#refusals = new Refusals(options.clock, () => this.#wake());
     this.shortage = new Shortage(options);
     this.meter = new RateMeter(options.clock);
     this.#stops = [
@@ -156,6 +159,7 @@ export class Repair {
     const additions: Promise<void>[] = [];
     const add = (copy: RaftId): void => {
       this.meter.add(record.sizeBytes);
+      this.#refusals.took(copy);
       additions.push(this.#addLate(digest, copy, commit));
     };
     try {
@@ -215,6 +219,7 @@ export class Repair {
 
   /** A member is connected that was not: it may take, or give, what was missing. At once, and once more when a node that has just begun serves blobs. */
   peerConnected(): void {
+    this.#refusals.clear();
     this.wake();
     this.#wakeLater();
   }
@@ -269,7 +274,7 @@ export class Repair {
       this.#surveyDue = false;
       await this.shortage.survey();
     }
-    const silent = new Set<RaftId>();
+    const silent = new Set<RaftId>(this.#refusals.current());
     let connected = this.#connected();
     for (const [digest, shortness] of this.shortage.records) {
       if (this.#stopped) return;
@@ -299,7 +304,7 @@ export class Repair {
     return position >= 0 && passes >= position * PASSES_EACH;
   }
 
-  /** @param silent members that were not reached in this pass: one that is dead costs one attempt a pass, and not one a record */
+  /** @param silent members that were not reached in this pass, or take nothing: one that is dead or full costs one attempt a pass, and not one a record */
   async #heal(digest: Digest, shortness: Shortness, silent: Set<RaftId>): Promise<void> {
     const { consensus, log, stopping } = this.#options;
     const before = consensus.catalog.blob(digest)?.copies;
@@ -316,8 +321,13 @@ export class Repair {
     const connected = this.#connected();
     const unreached = targets.filter((target) => !connected.has(target.peerId));
     for (const target of unreached) silent.add(target.raftId);
-    if (unreached.length === targets.length || shortness.verified) return;
+    if (unreached.length === targets.length) return;
+    const isGood = shortness.verified || (await this.verify(digest));
     shortness.verified = true;
-    await this.verify(digest);
+    if (!isGood) return;
+    for (const { raftId } of targets.filter((target) => connected.has(target.peerId))) {
+      this.#refusals.add(raftId);
+      silent.add(raftId);
+    }
   }
 }

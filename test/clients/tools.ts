@@ -75,9 +75,10 @@ export interface Daemon {
   stop(): Promise<void>;
 }
 
-/** Starts a daemon and waits until its output holds `ready`. */
-export async function startDaemon(name: string, args: readonly string[], ready: string): Promise<Daemon> {
-  const child = spawn(program(name) ?? name, [...args], { stdio: ["ignore", "pipe", "pipe"] });
+/** Starts a daemon and waits until its output holds `ready`. @param within put before the command */
+export async function startDaemon(name: string, args: readonly string[], ready: string, within: readonly string[] = []): Promise<Daemon> {
+  const [command = "", ...all] = [...within, program(name) ?? name, ...args];
+  const child = spawn(command, all, { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`${name} was not ready in 60 s:\n${said.slice(-3000)}`)), 60_000);

@@ -7,6 +7,7 @@ export default defineConfig({
     pool: "forks",
     maxWorkers: 1,
     fileParallelism: false,
+    maxConcurrency: 16, // clients that wait for an address that says nothing cost nothing
     testTimeout: 300_000,
     hookTimeout: 120_000,
   },
