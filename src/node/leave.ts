@@ -16,7 +16,8 @@ export interface Leaving {
   readonly departure: Departure;
   readonly listener: Pick<HttpListener, "endConnections" | "close">;
   readonly exchange: { finish(signal: AbortSignal): Promise<void> };
-  readonly repair: { stop(): void; idle(): Promise<void> };
+  /** What sends to peers, or gets from them, by itself: nothing more of it begins. */
+  readonly movers: readonly { stop(): void }[];
   readonly membership: Membership;
   readonly clock: Clock;
   readonly log: Log;
@@ -31,13 +32,13 @@ export interface Leaving {
  * peers, for a client's request may need a peer. Resolves when nothing runs, at the latest after `timeoutMs`; connections of clients are cut by then.
  */
 export async function leave(leaving: Leaving): Promise<void> {
-  const { departure, listener, exchange, repair, membership, clock, log, timeoutMs } = leaving;
+  const { departure, listener, exchange, movers, membership, clock, log, timeoutMs } = leaving;
   const deadline = new AbortController();
   const beganMs = clock.monotonicMs();
   const cancel = clock.after(timeoutMs, () => deadline.abort(new DOMException("shutdown.timeout is over", "AbortError")));
   departure.stopping = true;
   listener.endConnections();
-  repair.stop();
+  for (const mover of movers) mover.stop();
   await Promise.all([
     pause(clock, leaving.delayMs, deadline.signal).catch(() => undefined), // a delay beyond the timeout ends with it
     handOver(membership, clock, Math.min(leaving.handOverMs, timeoutMs)),
@@ -45,13 +46,6 @@ export async function leave(leaving: Leaving): Promise<void> {
   departure.closing = true;
   await listener.close(Math.max(0, timeoutMs - (clock.monotonicMs() - beganMs)));
   await exchange.finish(deadline.signal);
-  await unlessAborted(repair.idle(), deadline.signal);
   cancel();
   if (deadline.signal.aborted) log.warn({ timeoutMs }, "what still ran after shutdown.timeout was cut: its clients have to ask again");
-}
-
-function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  const aborted = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-  return Promise.race([work, aborted]);
 }

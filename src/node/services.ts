@@ -85,7 +85,7 @@ export async function startServices(base: Foundation): Promise<Services> {
   stack.defer(() => audit.stop());
   if (base.recovered !== undefined) audit.note({ action: "cluster.recovered", target: state.clusterId, detail: base.recovered });
   const { blobs, exchange, ...upkeep } = await openStorage(base, audit);
-  const { repair } = upkeep;
+  const { repair, rebalance } = upkeep;
   const uploads = openDiskUploads({
     store: blobs,
     clock,
@@ -142,10 +142,8 @@ export async function startServices(base: Foundation): Promise<Services> {
   front.use(app);
   stack.defer(() => front.listener.close(0));
   announceSelf({ ...base, signal: base.stopping });
-  return {
-    adminSocket,
-    leave: () => leave({ ...base, ...leavingTimes(config), departure, exchange, repair, listener: front.listener, membership: consensus }),
-  };
+  const leaving = { ...base, ...leavingTimes(config), departure, exchange, listener: front.listener, membership: consensus };
+  return { adminSocket, leave: () => leave({ ...leaving, movers: [repair, rebalance] }) };
 }
 
 async function vitalsOf({ consensus, clock }: Foundation, blobs: DiskBlobStore, upkeep: Upkeep): Promise<Vitals> {

@@ -76,7 +76,7 @@ export class Repair {
     ];
   }
 
-  /** Begins nothing more: `idle` resolves after the record at hand. What is pushed is still spread. */
+  /** Begins nothing more but for what is pushed; `idle` resolves after the record at hand. */
   stop(): void {
     this.#stopped = true;
     for (const stop of this.#stops) stop();

@@ -6,7 +6,7 @@ import { PatientClient } from "../harness/patient-client.ts";
 
 const SLOW = process.env.ROADSTEAD_SLOW !== undefined;
 const ROUNDS = SLOW ? 5 : 1;
-const PULLERS = 2;
+const PULLERS = SLOW ? 3 : 1;
 
 let cluster: Cluster | undefined;
 afterEach(async () => {
