@@ -4,6 +4,7 @@ import { ConfigError } from "../config/load.ts";
 import { systemCode } from "../core/errors.ts";
 import { programVersion } from "../core/program-version.ts";
 import { auditCommand } from "./audit.ts";
+import { clientConfigCommand } from "./client-config.ts";
 import { contentCommands } from "./content.ts";
 import { Failure } from "./failure.ts";
 import { gcCommand } from "./gc.ts";
@@ -36,7 +37,8 @@ export async function runProgram(args: readonly string[], environment: Terminal[
     .addCommand(statusCommand(terminal))
     .addCommand(tokenCommand(terminal))
     .addCommand(auditCommand(terminal))
-    .addCommand(gcCommand(terminal));
+    .addCommand(gcCommand(terminal))
+    .addCommand(clientConfigCommand(terminal));
   for (const command of [...nodeCommands(terminal), ...recoverCommands(terminal), ...contentCommands(terminal)])
     program.addCommand(command);
   embed(program);

@@ -132,3 +132,13 @@ export const peerAddress: Kind<string> = {
     return WILDCARD.test(host) ? undefined : value;
   },
 };
+
+/** Where clients are sent; empty text where nobody says. */
+export const clientAddress: Kind<string> = {
+  allowed: "HOST:PORT that clients can connect to, such as registry-1.example.com:5000 or 10.0.0.1:5000; no wildcard",
+  parse(value) {
+    if (value === "") return "";
+    const at = hostPort.parse(value);
+    return at === undefined || at.port === 0 || WILDCARD.test(at.host) ? undefined : value;
+  },
+};

@@ -64,6 +64,16 @@ test("a wildcard is never announced: p2p.advertise is what others dial", () => {
     expect(problemsOf(`p2p:\n  advertise: "${address}"\n`), address).toEqual([]);
 });
 
+test("what clients are told to connect to is an address that they can use, or nothing", () => {
+  for (const address of ["0.0.0.0:5000", "[::]:5000", "10.0.0.1:0", "registry.example", "http://registry.example:5000"]) {
+    expect(problemsOf(`http:\n  advertise: "${address}"\n`), address).toEqual([
+      expect.stringMatching(/^roadstead\.yaml:2: http\.advertise is .*; expected HOST:PORT that clients can connect to/),
+    ]);
+  }
+  for (const address of ["", "registry-1.example.com:5000", "[2001:db8::1]:5000"])
+    expect(problemsOf(`http:\n  advertise: "${address}"\n`), address).toEqual([]);
+});
+
 test("a second document in the file is told in the words of the file", () => {
   expect(problemsOf("http:\n  deadline: 3s\n---\nraft:\n  tick: 1s\n")).toEqual([
     "roadstead.yaml:3: a second document begins here; expected all settings in one, without a line of ---",

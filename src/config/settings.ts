@@ -1,4 +1,19 @@
-import { bytes, count, duration, hostPort, type Kind, label, list, oddCount, oneOf, peerAddress, text, weight, yesNo } from "./kinds.ts";
+import {
+  bytes,
+  clientAddress,
+  count,
+  duration,
+  hostPort,
+  type Kind,
+  label,
+  list,
+  oddCount,
+  oneOf,
+  peerAddress,
+  text,
+  weight,
+  yesNo,
+} from "./kinds.ts";
 
 /** One setting: the one place where its default, its unit and its help stand. */
 export interface Setting<T> extends Kind<T> {
@@ -20,6 +35,11 @@ export const SETTINGS = {
   "node.zone": setting("", label, "Failure domain (rack, room, cloud zone); copies are spread over zones.", "zone"),
   "node.capacity": setting("1", weight, "Relative weight in the placement of blobs: a node of 2 keeps twice what a node of 1 keeps."),
   "http.listen": setting("127.0.0.1:5000", hostPort, "Where clients connect.", "http"),
+  "http.advertise": setting(
+    "",
+    clientAddress,
+    "What clients are told to connect to (client-config, status). Without it: where they connect, with a wildcard replaced by what the other nodes dial.",
+  ),
   "http.tlsCert": setting("", text, "PEM file with the certificate chain; with http.tlsKey, clients speak HTTPS."),
   "http.tlsKey": setting("", text, "PEM file with the private key of http.tlsCert."),
   "http.insecureOpen": setting(

@@ -28,7 +28,7 @@ export function selfFacts(config: Config, peerId: PeerId, addresses: readonly st
     zone: config["node.zone"],
     capacity: config["node.capacity"],
     addresses,
-    http: reachable(http, addresses),
+    http: config["http.advertise"] || reachable(http, addresses),
     versionMax: COMMAND_VERSION,
   };
 }
