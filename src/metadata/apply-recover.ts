@@ -23,8 +23,10 @@ export function recoverCluster(
   // Right after the entry that it names, or it was not written offline.
   if (context.index !== lastIndex + 1) return refuse("mismatch");
   const roster = readRoster(draft);
-  if (lost.some((id) => !isMember(roster, id)) || new Set(lost).size >= roster.seats.length) return refuse("unknown");
-  for (const id of new Set(lost)) strike(draft, id);
+  // The end of the log may have taken out one that was a member when this was ordered.
+  const struck = new Set(lost.filter((id) => isMember(roster, id)));
+  if (struck.size >= roster.seats.length) return refuse("count");
+  for (const id of struck) strike(draft, id);
   revokeAllTokens(draft);
   const former = [...(old.former ?? []), { clusterId: from, successor: clusterId, lastTerm, lastIndex, signature }];
   draft.write(CLUSTER, CLUSTER_KEY, { ...old, clusterId, publicKey, former });

@@ -28,6 +28,8 @@ export interface Survey {
 /** To the survivor that the cluster is to go on from. */
 export interface LeadWish {
   readonly from: string;
+  /** Members that answered, itself among them. */
+  readonly survivors: readonly RaftId[];
   readonly lost: readonly RaftId[];
   /** At which the new group begins. */
   readonly term: number;
@@ -46,6 +48,8 @@ export interface HandOver {
 
 export interface RecoveryServer {
   survey(at: number): Survey;
+  /** Promises, for a minute, neither to lead a recovery nor to let another than `to` do so. @throws OciError CONFLICT where it cannot */
+  yieldTo(from: string, to: RaftId): void;
   /** @returns the id of the new cluster. @throws OciError CONFLICT where this node has a quorum */
   lead(wish: LeadWish): Promise<string>;
   /** @throws OciError NOT_FOUND where this cluster was not recovered from that one */
@@ -72,9 +76,13 @@ async function answer(server: RecoveryServer, request: Fields): Promise<Fields> 
   switch (request.op) {
     case "survey":
       return { ...server.survey(count(request, "at")) };
+    case "yield":
+      server.yieldTo(text(request, "from"), count(request, "to"));
+      return {};
     case "lead": {
-      const lost = Array.isArray(request.lost) ? request.lost.map(Number) : [];
-      const wish = { from: text(request, "from"), lost, term: count(request, "term"), by: text(request, "by") };
+      const ids = (value: unknown): RaftId[] => (Array.isArray(value) ? value.map(Number) : []);
+      const [survivors, lost] = [ids(request.survivors), ids(request.lost)];
+      const wish = { from: text(request, "from"), survivors, lost, term: count(request, "term"), by: text(request, "by") };
       return { clusterId: await server.lead(wish) };
     }
     case "handOver": {
@@ -106,8 +114,16 @@ export async function askSurvey(host: Host, peer: PeerId, at: number, clock: Clo
 }
 
 /** @throws OciError as the member refuses it; UNAVAILABLE */
+export async function askToYield(host: Host, peer: PeerId, from: string, to: RaftId, clock: Clock): Promise<void> {
+  await ask(host, peer, { op: "yield", from, to }, PATIENCE_MS, clock);
+}
+
+/** @throws OciError as the member refuses it; UNAVAILABLE */
 export async function askToLead(host: Host, peer: PeerId, wish: LeadWish, clock: Clock): Promise<string> {
-  return text(await ask(host, peer, { op: "lead", ...wish, lost: [...wish.lost] }, LEAD_PATIENCE_MS, clock), "clusterId");
+  return text(
+    await ask(host, peer, { op: "lead", ...wish, survivors: [...wish.survivors], lost: [...wish.lost] }, LEAD_PATIENCE_MS, clock),
+    "clusterId",
+  );
 }
 
 /** @throws OciError as the member refuses it; UNAVAILABLE */

@@ -6,7 +6,13 @@ import type { Random } from "../core/random.ts";
 import { signSupersession } from "../exchange/membership-certificate.ts";
 import { privateKeyOf, publicKeyOf } from "./bootstrap.ts";
 import { type ClusterKeys, type ClusterState, readClusterKeys, writeClusterKeys, writeClusterState } from "./cluster-state.ts";
+import { NodeError } from "./node-error.ts";
 import { type RecoveryOrder, readOrder, removeOrder } from "./recovery-order.ts";
+
+const WAY_OUT: Readonly<Record<RecoveryOrder["role"], string>> = {
+  lead: "Where starting it again does not help, say `roadstead recover` at another survivor, for which this node is lost then.",
+  follow: "Where starting it again does not help, empty its data folder and join with a token and --replace.",
+};
 
 export interface RecoveryGround {
   readonly data: string;
@@ -32,7 +38,14 @@ export async function carryOutRecovery(
     { from, clusterId, role: order.role },
     "this node leaves its cluster, whose quorum is lost, for the one that was recovered of it",
   );
-  await rewrite(ground, order, state, await readClusterKeys(data));
+  try {
+    await rewrite(ground, order, state, await readClusterKeys(data));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new NodeError(
+      `this node was to ${order.role === "lead" ? "go on as the recovered cluster" : "follow the recovered cluster"}, and cannot: ${reason} ${WAY_OUT[order.role]}`,
+    );
+  }
   await writeClusterKeys(data, keys);
   const next: ClusterState = { ...state, clusterId, formerCluster: from, founding: false, hasLog: true, peers };
   await writeClusterState(data, next);

@@ -3,18 +3,27 @@ import type { Driver } from "../consensus/driver.ts";
 import type { Clock } from "../core/clock.ts";
 import { OciError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
-import type { PeerId } from "../core/peer.ts";
+import type { PeerId, RaftId } from "../core/peer.ts";
 import type { Random } from "../core/random.ts";
 import type { Host } from "../exchange/libp2p/host.ts";
 import type { RecoveryPlan } from "../http/admin.ts";
 import type { Member } from "../metadata/records.ts";
 import { drawKeys } from "./bootstrap.ts";
 import type { ClusterKeys, ClusterState, Peer } from "./cluster-state.ts";
-import { askHandOver, askSurvey, askToLead, type HandOver, type LeadWish, type RecoveryServer, type Survey } from "./recover-protocol.ts";
+import {
+  askHandOver,
+  askSurvey,
+  askToLead,
+  askToYield,
+  type HandOver,
+  type LeadWish,
+  type RecoveryServer,
+  type Survey,
+} from "./recover-protocol.ts";
 import { writeOrder } from "./recovery-order.ts";
 
 export interface RecoveryOptions {
-  readonly consensus: Driver;
+  readonly consensus: Pick<Driver, "self" | "catalog" | "status" | "log">;
   readonly host: Host;
   readonly data: string;
   readonly state: Pick<ClusterState, "clusterId">;
@@ -40,6 +49,8 @@ interface Situation {
 
 /** An answer that is under way is to arrive before the node stops. */
 const RESTART_AFTER_MS = 250;
+/** Within it a recovery is ordered, or given up. */
+const YIELD_MS = 60_000;
 
 /**
  * What the members of a cluster do when its quorum is gone for good (DESIGN.md, "Recovery"): one of them is asked by an administrator, finds the survivor whose log
@@ -48,6 +59,7 @@ const RESTART_AFTER_MS = 250;
 export class Recovery implements RecoveryServer {
   readonly #options: RecoveryOptions;
   #ordered = false;
+  #yielded: { readonly to: RaftId; readonly untilMs: number } | undefined;
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
@@ -106,21 +118,50 @@ export class Recovery implements RecoveryServer {
     }
     const { chosen, survivors } = situation;
     const term = Math.max(...survivors.map(({ survey }) => survey.term)) + 1;
-    const wish: LeadWish = { from: state.clusterId, lost: situation.lost.map(({ raftId }) => raftId), term, by };
+    const ids = (members: readonly Member[]): readonly RaftId[] => members.map(({ raftId }) => raftId);
+    const members = survivors.map(({ member }) => member);
+    const wish: LeadWish = { from: state.clusterId, survivors: ids(members), lost: ids(situation.lost), term, by };
     const { raftId, peerId, name } = chosen.member;
+    // Of two administrators at two survivors one is refused: two clusters must not come of this one.
+    for (const { raftId: id, peerId: peer } of members) {
+      if (id === consensus.self) this.yieldTo(state.clusterId, raftId);
+      else await askToYield(host, peer, state.clusterId, raftId, clock);
+    }
     const clusterId = raftId === consensus.self ? await this.lead(wish) : await askToLead(host, peerId, wish, clock);
     return { clusterId, leader: name };
   }
 
-  async lead({ from, lost, term, by }: LeadWish): Promise<string> {
-    const { consensus, data, state, random, log } = this.#options;
-    if (this.#ordered) throw new OciError("CONFLICT", "a recovery is under way already: `roadstead status` shows what became of it");
+  yieldTo(from: string, to: RaftId): void {
+    const { clock, consensus, state } = this.#options;
     if (from !== state.clusterId) throw new OciError("CONFLICT", `this node is in the cluster ${state.clusterId}, not in ${from}`);
     this.#refuseWhereAlive();
+    const nowMs = clock.monotonicMs();
+    const other = this.#yielded !== undefined && this.#yielded.to !== to && nowMs < this.#yielded.untilMs;
+    if (this.#ordered || other) {
+      const name = consensus.catalog.member(consensus.self)?.name ?? "a survivor";
+      throw new OciError(
+        "CONFLICT",
+        `${name} takes part in another recovery already: \`roadstead status\` shows what became of it; else try again in a minute`,
+      );
+    }
+    this.#yielded = { to, untilMs: nowMs + YIELD_MS };
+  }
+
+  async lead({ from, survivors, lost, term, by }: LeadWish): Promise<string> {
+    const { consensus, data, random, log } = this.#options;
+    this.yieldTo(from, consensus.self);
+    const members = consensus.catalog.members();
+    const unheard = members.find(({ raftId }) => !survivors.includes(raftId) && !lost.includes(raftId));
+    const own = members.find(({ raftId }) => raftId === consensus.self)?.name;
+    if (unheard !== undefined) {
+      throw new OciError(
+        "CONFLICT",
+        `${own}, which knows more than the node that was asked, has ${unheard.name} among its members too: say \`roadstead recover\` there`,
+      );
+    }
     this.#ordered = true;
     try {
       const clusterId = randomUUID();
-      const members = consensus.catalog.members();
       const peers = peersOf(members.filter(({ raftId }) => !lost.includes(raftId)));
       const names = members.filter(({ raftId }) => lost.includes(raftId)).map(({ name }) => name);
       const summary = `from ${from}, without ${names.join(", ")}, by ${by}`;
@@ -215,7 +256,6 @@ export class Recovery implements RecoveryServer {
    * nobody else ever had could count for more than what was acknowledged.
    */
   async #choose(survivors: readonly Survivor[]): Promise<Survivor> {
-    const { consensus } = this.#options;
     const committed = Math.max(...survivors.map(({ survey }) => survey.commitIndex));
     const surveys = await this.#surveyAll(
       survivors.map(({ member }) => member),
@@ -225,25 +265,21 @@ export class Recovery implements RecoveryServer {
       const survey = surveys[at];
       return survey === undefined ? [] : [{ member, survey }];
     });
-    const chosen = furthest(candidates, committed, consensus.self);
+    const chosen = furthest(candidates, committed);
     if (chosen !== undefined) return chosen;
     throw new OciError("UNAVAILABLE", "no member that answers has the catalog: try again, or restore a backup of a data folder");
   }
 }
 
-/** Pure. Ties go to the node that is asked. */
+/** Pure, and the same whoever asks. */
 export function furthest<T extends { readonly member: Pick<Member, "raftId">; readonly survey: Survey }>(
   candidates: readonly T[],
   committed: number,
-  self: number,
 ): T | undefined {
   const knower = candidates.find(({ survey }) => survey.commitIndex >= committed);
   const whole = candidates.filter(({ survey }) => survey.lastIndex > 0 && knower !== undefined && survey.termAt === knower.survey.termAt);
   const order = (a: T, b: T): number =>
-    b.survey.lastTerm - a.survey.lastTerm ||
-    b.survey.lastIndex - a.survey.lastIndex ||
-    Number(b.member.raftId === self) - Number(a.member.raftId === self) ||
-    a.member.raftId - b.member.raftId;
+    b.survey.lastTerm - a.survey.lastTerm || b.survey.lastIndex - a.survey.lastIndex || a.member.raftId - b.member.raftId;
   return whole.sort(order)[0];
 }
 
