@@ -159,6 +159,18 @@ test("nothing moves while a record is short of copies, and all does afterwards",
   expect(digests.map(holders)).toEqual(digests.map(wanted));
 });
 
+test("a blob that is pushed through a node is left alone by it until the push is over", async () => {
+  const { nodes } = await start({ nodes: 3 });
+  const digests = await fill(20);
+  for (const { repair } of nodes) repair.isPushing = () => true;
+  const joined = await cluster!.join();
+  await passes();
+  expect(digests.filter((digest) => holders(digest).includes(joined.raftId))).toEqual([]);
+  for (const { repair } of nodes) repair.isPushing = () => false;
+  await passes();
+  await expectInPlace(digests);
+});
+
 test("a member that takes nothing is passed over: the copies stay where they are, and go to it once it takes them", async () => {
   const clock = new ManualClock();
   const { nodes } = await start({ nodes: 3, clock });

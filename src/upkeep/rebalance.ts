@@ -6,6 +6,7 @@ import type { Log } from "../core/log.ts";
 import type { RaftId } from "../core/peer.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { BlobRecord, Member } from "../metadata/records.ts";
+import { Breath } from "./breath.ts";
 import { ByteRate } from "./byte-rate.ts";
 import { type Move, nextMove } from "./next-move.ts";
 import { RateMeter } from "./rate-meter.ts";
@@ -143,7 +144,9 @@ export class Rebalance {
     this.#heedTime();
     if (!this.#mayMove()) return;
     if (this.#surveyDue || (this.#moves.size === 0 && this.#beyond.blobs > 0)) await this.#survey();
+    const breath = new Breath();
     for (const digest of [...this.#moves.keys()]) {
+      await breath.next();
       if (!this.#mayMove()) return;
       await this.#bringHome(digest);
     }
@@ -168,10 +171,17 @@ export class Rebalance {
     const { consensus, self } = this.#options;
     this.#surveyDue = false;
     this.#beyond = { blobs: 0, bytes: 0 };
-    for (const digest of [...this.#moves.keys()]) this.#note(digest);
+    const breath = new Breath();
+    for (const digest of [...this.#moves.keys()]) {
+      this.#note(digest);
+      await breath.next();
+    }
     for (let after = ""; !this.#stopped; ) {
       const page = await consensus.catalog.heldBy(self, after, PAGE);
-      for (const digest of page) this.#note(digest);
+      for (const digest of page) {
+        this.#note(digest);
+        await breath.next();
+      }
       const last = page.at(-1);
       if (last === undefined || page.length < PAGE) return;
       after = last;

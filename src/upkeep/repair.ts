@@ -8,6 +8,7 @@ import type { Random } from "../core/random.ts";
 import type { BlobRecord, Member } from "../metadata/records.ts";
 import type { Audit } from "./audit.ts";
 import { BadCopies } from "./bad-copies.ts";
+import { Breath } from "./breath.ts";
 import { type Commit, newCommit } from "./commit-id.ts";
 import { RateMeter } from "./rate-meter.ts";
 import { Refusals } from "./refusals.ts";
@@ -276,7 +277,9 @@ export class Repair {
     }
     const silent = new Set<RaftId>(this.#refusals.current());
     let connected = this.#connected();
+    const breath = new Breath();
     for (const [digest, shortness] of this.shortage.records) {
+      await breath.next();
       if (this.#stopped) return;
       if (!this.#pushing.has(digest) && this.#isOurs(digest, shortness.passes, connected)) {
         await this.#heal(digest, shortness, silent);

@@ -2,6 +2,7 @@ import type { Applied, Consensus } from "../consensus/consensus.ts";
 import type { Digest } from "../core/digest.ts";
 import type { RaftId } from "../core/peer.ts";
 import type { BlobRecord } from "../metadata/records.ts";
+import { Breath } from "./breath.ts";
 import { type Amount, countedHolders, NOTHING, overdueMembers, targetCopies } from "./standing.ts";
 
 export interface ShortageOptions {
@@ -115,7 +116,11 @@ export class Shortage {
     for (const id of this.#walked.keys()) if (!overdue.has(id)) this.#walked.delete(id);
     if (this.#beyond !== EMPTY) this.#walked.clear();
     this.#beyond = EMPTY;
-    for (const digest of [...this.#short.keys()]) this.#look(digest, overdue);
+    const breath = new Breath();
+    for (const digest of [...this.#short.keys()]) {
+      this.#look(digest, overdue);
+      await breath.next();
+    }
     this.#stuck = await this.#surveyIndexes(overdue);
     for (const id of overdue) if (!this.#walked.has(id)) await this.#walk(id, overdue);
   }
