@@ -2,6 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { RaftId } from "../core/peer.ts";
 import type { Random } from "../core/random.ts";
+import type { AppliedCommand } from "../metadata/apply-entry.ts";
 import { readBoot } from "../metadata/apply-session.ts";
 import type { Command, Outcome } from "../metadata/commands.ts";
 import type { ConfChange } from "../raft/conf-change.ts";
@@ -9,7 +10,7 @@ import type { RawNode } from "../raft/raw-node.ts";
 import type { ConfState, SoftState } from "../raft/types.ts";
 import { Applier, type ApplierOptions } from "./applier.ts";
 import { commandVersion } from "./command-version.ts";
-import type { Applied, Consensus, ConsensusStatus, Freshness } from "./consensus.ts";
+import type { Consensus, ConsensusStatus, Freshness } from "./consensus.ts";
 import { Contact } from "./contact.ts";
 import { createCoreNode } from "./core-node.ts";
 import type { Fatal } from "./errors.ts";
@@ -66,7 +67,7 @@ export class Driver implements Consensus, Membership {
   readonly #snapshots: Snapshots;
   readonly #cutter: LogCutter;
   readonly #leaderLoss: LeaderLoss;
-  readonly #applied: Listeners<Applied>;
+  readonly #applied: Listeners<AppliedCommand>;
   readonly #configured: Listeners<void>;
   readonly #installed: Listeners<number>;
   #conf: ConfState;
@@ -158,7 +159,7 @@ export class Driver implements Consensus, Membership {
   /** Where it stands itself: cheaper than all of `status`. */
   position = (): Position => positionOf(this.#node.status(), this.#options.store);
 
-  onApplied(listener: (applied: Applied) => void): () => void {
+  onApplied(listener: (applied: AppliedCommand) => void): () => void {
     return this.#applied.add(listener);
   }
 

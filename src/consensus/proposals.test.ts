@@ -35,7 +35,7 @@ function fixture(timing: Partial<Timing> = {}) {
     const value = envelope.command.type === "session.open" ? { value: state.index } : {};
     const { session, sequence, command } = envelope;
     const { index } = state;
-    proposals.applied([{ index, command, session, sequence, outcome: { index, ...value, ...outcome }, duplicate: false }]);
+    proposals.applied([{ index, command, session, sequence, outcome: { index, ...value, ...outcome }, lowest: 0, duplicate: false }]);
   };
   const opened = async (): Promise<void> => {
     await Promise.resolve();

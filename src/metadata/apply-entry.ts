@@ -20,6 +20,8 @@ export interface AppliedCommand {
   readonly command: Command;
   readonly session: number;
   readonly sequence: number;
+  /** The first of its session that its proposer had no answer to: those before are given up. */
+  readonly lowest: number;
   /** The command had applied before: `outcome` is the one of then, and nothing was done again. */
   readonly duplicate: boolean;
 }
@@ -72,8 +74,8 @@ export class ApplyBatch implements View {
       const { outcome, duplicate, encoded = OUTCOME.encode(outcome) } = this.#settle(draft, context, envelope);
       effects.push({ outcome: encoded, changes: draft.changes });
       for (const [key, value] of draft.changes) this.#changes.set(key, value);
-      const { command = NOTHING, session = 0, sequence = 0 } = envelope ?? {};
-      commands.push({ index, outcome, command, session, sequence, duplicate });
+      const { command = NOTHING, session = 0, sequence = 0, lowest = 0 } = envelope ?? {};
+      commands.push({ index, outcome, command, session, sequence, lowest, duplicate });
     }
     const seal = hashLink({ before: head.hash, index, time, data, effects });
     this.#ledger.moveHead({ index, time, hash: seal });

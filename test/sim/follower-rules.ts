@@ -1,7 +1,7 @@
 import type { HardState } from "../../src/raft/types.ts";
 import type { Witness } from "./witness.ts";
 
-/** What a follower may take for committed. */
+/** What a node's log may hold, and a follower take for committed. */
 export class FollowerRules {
   readonly #fail: (invariant: string, message: string) => void;
 
@@ -15,6 +15,11 @@ export class FollowerRules {
    */
   wrote(witness: Witness, before: HardState, after: HardState, led: boolean): void {
     const { id, promised, log } = witness;
+    const leftover = log.leftover();
+    if (leftover !== undefined) {
+      const reach = `its log reaches from ${log.base.index} to ${log.lastIndex}`;
+      this.#fail("the disk holds what the log names", `node ${id} keeps the entry ${leftover}, and ${reach}`);
+    }
     const verified = promised.term === before.term ? promised.index : 0;
     const known = Math.max(verified, witness.committedFloor, log.base.index);
     if (before.commit > known && !led) {

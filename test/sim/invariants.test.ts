@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { orderedIndex } from "../../src/consensus/database.ts";
 import { encodeEntries, encodeMeta, type LogMeta } from "../../src/consensus/log-record.ts";
 import { encode } from "../../src/core/codec.ts";
+import type { AppliedCommand } from "../../src/metadata/apply-entry.ts";
 import type { ConfState, Entry, EntryType } from "../../src/raft/types.ts";
 import type { Batch } from "./disk/volume.ts";
 import { Invariants } from "./invariants.ts";
@@ -22,6 +23,9 @@ function meta(term: number, vote: number, lastIndex: number, commit = 1, base = 
 function write(entries: readonly Entry[], head: Batch[number]): Batch {
   return [...entries.map((each) => ({ type: "put" as const, key: `e${orderedIndex(each.index)}`, value: encodeEntries([each]) })), head];
 }
+
+/** The entry 2 goes. */
+const GONE: Batch[number] = { type: "del", key: `e${orderedIndex(2)}` };
 
 function applied(index: number, seal: string, confState = CONF, installed = 0): Batch {
   return [
@@ -96,7 +100,7 @@ test.each<[invariant: string, happen: (invariants: Invariants) => unknown]>([
   ["no acknowledged write is lost", (all) => [replicated(all), all.acknowledged(2)]],
   [
     "an acknowledged entry stays",
-    (all) => [replicated(all), all.sent(2, acknowledge(2, 2, 2)), all.logWritten(2, write([], meta(2, 1, 1)), true)],
+    (all) => [replicated(all), all.sent(2, acknowledge(2, 2, 2)), all.logWritten(2, [GONE, meta(2, 1, 1)], true)],
   ],
   [
     "a vote goes to a log that is up to date",
@@ -151,7 +155,7 @@ test("a leader commits by the configuration that it has, and by an earlier one o
 });
 
 test("what a leader counts is judged by nothing that was lost or replaced after the answer", () => {
-  const later = (all: Invariants) => [replicated(all), all.logWritten(2, write([], meta(3, 0, 1)), true), counting(all, 2)];
+  const later = (all: Invariants) => [replicated(all), all.logWritten(2, [GONE, meta(3, 0, 1)], true), counting(all, 2)];
   expect(judge((all) => [later(all), all.sent(1, append(1, 2, 1))])).toBeUndefined();
   const lost = (all: Invariants) => [replicated(all), counting(all, 3), Object.assign(all.witness(2), { tampered: true })];
   expect(judge((all) => [lost(all), all.sent(1, append(1, 2, 1))])).toBeUndefined();
@@ -169,9 +173,33 @@ test("entries on their way to the disk may be overtaken by a snapshot, and are j
 });
 
 test("G8: what was done for one entry is not done for another", () => {
-  const twice = (invariants: Invariants) => [invariants.did(1, 5, "t1"), invariants.did(2, 5, "t1"), invariants.did(1, 6, "t2")];
+  const twice = (invariants: Invariants) => [
+    invariants.did(1, did(5, "t1")),
+    invariants.did(2, did(5, "t1")),
+    invariants.did(1, did(6, "t2")),
+  ];
   expect(judge(twice)).toBeUndefined();
-  expect(judge((invariants) => [...twice(invariants), invariants.did(2, 6, "t1")])).toBe("exactly once");
+  expect(judge((invariants) => [...twice(invariants), invariants.did(2, did(6, "t1"))])).toBe("exactly once");
+});
+
+test("what a disk holds is what the log of its head record reaches to, or lies in one value with that", () => {
+  const two: Batch = [{ type: "put", key: `e${orderedIndex(2)}`, value: encodeEntries([entry(2, 2), entry(3, 2)]) }, meta(2, 1, 3)];
+  const base = (index: number) => ({ index, term: 2 });
+  expect(judge((all) => [all.logWritten(1, two, true), all.logWritten(1, [meta(2, 1, 3, 1, base(2))], true)])).toBeUndefined();
+  const kept = "the disk holds what the log names";
+  expect(judge((all) => [all.logWritten(1, two, true), all.logWritten(1, [meta(2, 1, 3, 1, base(3))], true)])).toBe(kept);
+  expect(judge((all) => [all.logWritten(1, two, true), all.logWritten(1, [meta(2, 1, 2)], true)])).toBe(kept);
+  expect(judge((all) => [all.logWritten(1, two, true), all.logWritten(1, [meta(2, 1, 9, 1, base(9))], true)])).toBe(kept);
+});
+
+test("the configuration that is in force in a node is that of what has applied there last", () => {
+  const other = { ...CONF, learners: [4] };
+  const runs = (all: Invariants, conf: ConfState) => Object.assign(all.witness(2), { running: () => conf });
+  const seal = Buffer.from("a");
+  const after = (all: Invariants, conf: ConfState, last: boolean) => [runs(all, conf), all.entryApplied(2, 2, seal, last)];
+  expect(judge((all) => [all.catalogWritten(1, applied(2, "a")), after(all, CONF, true)])).toBeUndefined();
+  expect(judge((all) => [all.catalogWritten(1, applied(2, "a")), after(all, other, false)])).toBeUndefined();
+  expect(judge((all) => [all.catalogWritten(1, applied(2, "a")), after(all, other, true)])).toBe("state machine safety");
 });
 
 test("a vote that has waited for the disk, while the log was cut within its term, is not judged", () => {
@@ -184,6 +212,12 @@ test("a vote that has waited for the disk, while the log was cut within its term
   ]);
   expect(verdict).toBeUndefined();
 });
+
+/** A command that has applied, as a new one. */
+function did(index: number, id: string): AppliedCommand {
+  const command = { type: "token.create", id, hash: new Uint8Array(32), uses: 1, ttlMs: 1 } as const;
+  return { index, command, session: 0, sequence: 0, lowest: 0, outcome: { index }, duplicate: false };
+}
 
 /** A request for a vote by a node that has but the first entry. */
 function ask(from: number, to: number, term: number) {

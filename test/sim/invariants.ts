@@ -2,14 +2,15 @@ import { orderedIndex } from "../../src/consensus/database.ts";
 import { decodeLink } from "../../src/consensus/seal-chain.ts";
 import type { PeerMessage } from "../../src/consensus/transport.ts";
 import { decode } from "../../src/core/codec.ts";
-import type { ConfState } from "../../src/raft/types.ts";
+import type { AppliedCommand } from "../../src/metadata/apply-entry.ts";
 import type { Batch, Rows } from "./disk/volume.ts";
 import { ElectionRules } from "./election-rules.ts";
 import { FollowerRules } from "./follower-rules.ts";
 import { LeaderRules } from "./leader-rules.ts";
 import { isConfChangeRecord, LogMirror, sameBytes, termOf } from "./log-mirror.ts";
 import { ReadRules } from "./read-rules.ts";
-import { StateRules } from "./state-rules.ts";
+import { SnapshotRules } from "./snapshot-rules.ts";
+import { type CatalogMeta, StateRules } from "./state-rules.ts";
 import { committingAt, configured, isQuorum, rules, type Witness } from "./witness.ts";
 import { ViolationError, type World } from "./world.ts";
 
@@ -18,13 +19,6 @@ type RaftMessage = Extract<PeerMessage, { kind: "raft" }>["message"];
 interface SeenEntry {
   readonly record: Uint8Array;
   readonly previousTerm: number | undefined;
-}
-
-interface CatalogMeta {
-  readonly index: number;
-  readonly term: number;
-  readonly confState: ConfState;
-  readonly installed: number;
 }
 
 /** Holds the whole cluster to the rules of Raft, from what nodes write and say. Every check touches only what has changed. */
@@ -36,6 +30,7 @@ export class Invariants {
   readonly #followers: FollowerRules;
   readonly #states: StateRules;
   readonly #reads: ReadRules;
+  readonly snapshots: SnapshotRules;
   /** By index, then term: the entry, and the term of the one before it. */
   readonly #entries: Map<number, SeenEntry>[] = [];
   readonly #committed: (Uint8Array | undefined)[] = [];
@@ -49,6 +44,7 @@ export class Invariants {
     this.#leaders = new LeaderRules(fail);
     this.#followers = new FollowerRules(fail);
     this.#states = new StateRules(fail);
+    this.snapshots = new SnapshotRules(fail);
     this.#reads = new ReadRules(fail, () => world.steps);
   }
 
@@ -188,19 +184,20 @@ export class Invariants {
     if (meta !== undefined) this.#applied(witness, meta, link, true);
   }
 
-  /** An entry has applied in a running node, which its catalog on the disk does not show yet. */
-  entryApplied(id: number, index: number, seal: Uint8Array): void {
+  /** An entry has applied in a running node, which its catalog on the disk does not show yet. @param last of those that have */
+  entryApplied(id: number, index: number, seal: Uint8Array, last: boolean): void {
     if (this.#retired.has(id)) return;
     const witness = this.witness(id);
     this.#commit(witness, index, witness.log.records.get(index));
     witness.applied = Math.max(witness.applied, index);
     const conf = witness.running?.();
     if (conf !== undefined) configured(witness, conf);
+    this.#states.entry(id, index, last ? conf : undefined);
     this.#checkSeal(witness, index, seal);
   }
 
-  did(id: number, index: number, name: string): void {
-    if (!this.#retired.has(id)) this.#states.did(id, index, name);
+  did(id: number, applied: AppliedCommand): void {
+    if (!this.#retired.has(id)) this.#states.did(id, applied);
   }
 
   /** What a node says, when it leaves. */

@@ -87,6 +87,15 @@ export class LogMirror {
     return meta;
   }
 
+  /** An entry that the disk holds though the head record says that the log does not reach to it, alone or with others of its value. */
+  leftover(): number | undefined {
+    const { base, lastIndex } = this;
+    if (this.records.has(lastIndex + 1)) return lastIndex + 1;
+    const [lowest] = this.records.keys();
+    if (lowest === undefined || lowest > base.index) return undefined;
+    return this.#firsts.get(base.index + 1) === this.#firsts.get(lowest) ? undefined : lowest;
+  }
+
   termAt(index: number): number | undefined {
     if (index === this.base.index) return this.base.term;
     const record = this.records.get(index);

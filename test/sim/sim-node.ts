@@ -8,7 +8,7 @@ import { RaftError } from "../../src/raft/errors.ts";
 import { commitBound } from "./commit-bound.ts";
 import { type DiskOptions, DiskWeather } from "./disk/disk-weather.ts";
 import { type DiskImage, NodeDisk } from "./disk/node-disk.ts";
-import type { Batch, CrashPlan } from "./disk/volume.ts";
+import type { Batch, CrashPlan, Rows } from "./disk/volume.ts";
 import type { Owner } from "./event-heap.ts";
 import type { ForgottenStarts } from "./forgotten-starts.ts";
 import type { Invariants } from "./invariants.ts";
@@ -120,7 +120,13 @@ export class SimNode {
         if (sync) this.onLogSync?.(durationMs);
       },
       catalogOpened: invariants.catalogOpened.bind(invariants, id),
-      catalogReplaced: invariants.catalogReplaced.bind(invariants, id),
+      catalogReplaced: (rows: Rows) => {
+        invariants.snapshots.installed(id, rows);
+        invariants.catalogReplaced(id, rows);
+      },
+      catalogRead: (rows: Rows) => {
+        if (!this.tampered) invariants.snapshots.read(rows);
+      },
       installBegun: () => {
         options.installing(this);
         this.onInstall?.();
@@ -239,10 +245,10 @@ export class SimNode {
       world.fail(new ViolationError("corruption is detected", message));
     }
     driver.onSeal((index, seal) => {
-      if (process.alive) invariants.entryApplied(this.id, index, seal);
+      if (process.alive && !process.ending) invariants.entryApplied(this.id, index, seal, driver.position().appliedIndex === index);
     });
-    driver.onApplied(({ index, command, duplicate }) => {
-      if (process.alive && !duplicate && command.type === "token.create") invariants.did(this.id, index, command.id);
+    driver.onApplied((applied) => {
+      if (process.alive) invariants.did(this.id, applied);
     });
     let led = 0;
     driver.onConfiguration(() => {

@@ -12,6 +12,8 @@ export interface PeerLinkOptions {
   readonly opened: (stream: Stream) => void;
   /** So many messages were dropped, and what was sent before may be lost. */
   readonly lost: (dropped: number) => void;
+  /** What one frame holds, about; 256 KiB by default. */
+  readonly frameBytes?: number | undefined;
 }
 
 /** Beyond them what comes is dropped: Raft sends again, and memory stays bounded. */
@@ -165,7 +167,7 @@ export class PeerLink {
     if (stream === undefined) return;
     try {
       while (this.#queue.sizeBytes > 0 && !stream.writableNeedsDrain && stream.status === "open") {
-        stream.send(frame(encodeFrame(this.#queue.take(FRAME_BYTES))));
+        stream.send(frame(encodeFrame(this.#queue.take(this.#options.frameBytes ?? FRAME_BYTES))));
       }
       if (this.#queue.sizeBytes > 0) this.#blockedSince ??= this.#options.clock.monotonicMs();
     } catch (error) {

@@ -33,6 +33,7 @@ export interface Libp2pTransportOptions {
   readonly raftIdOf: (peer: PeerId) => RaftId | undefined;
   readonly clock: Clock;
   readonly log: Log;
+  readonly frameBytes?: number;
 }
 
 const REFUSAL_BYTES_MAX = 256;
@@ -134,6 +135,7 @@ export class Libp2pTransport implements Transport {
     const hello = frame(this.#hello(to, boot));
     const link = new PeerLink({
       clock,
+      frameBytes: this.#options.frameBytes,
       dial: (signal) => {
         const peer = peerOf(to);
         if (peer === undefined) return Promise.reject(new Error(`${to} is no member any more`));

@@ -13,6 +13,8 @@ export interface DiskObserver {
   catalogOpened(rows: Rows): void;
   /** A snapshot has become the current one. */
   catalogReplaced(rows: Rows): void;
+  /** A snapshot of the catalog is taken, to be sent. */
+  catalogRead(rows: Rows): void;
   /** A snapshot is about to be written. */
   installBegun(): void;
   catalogWritten(batch: Batch): void;
@@ -175,7 +177,15 @@ export class NodeDisk {
     const written = (batch: Batch): void => {
       if (this.#openCatalog === database) this.#observer.catalogWritten(batch);
     };
-    const database = new SimDatabase({ world: this.#world, owner, volume, rows, behaviour: this.#behaviour, written });
+    const database = new SimDatabase({
+      world: this.#world,
+      owner,
+      volume,
+      rows,
+      behaviour: this.#behaviour,
+      written,
+      snapshot: (taken) => this.#observer.catalogRead(taken),
+    });
     return database;
   }
 

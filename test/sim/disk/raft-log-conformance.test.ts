@@ -10,6 +10,7 @@ const BLIND: DiskObserver = {
   logWriting: () => undefined,
   catalogOpened: () => undefined,
   catalogReplaced: () => undefined,
+  catalogRead: () => undefined,
   installBegun: () => undefined,
   catalogWritten: () => undefined,
 };

@@ -27,6 +27,8 @@ export interface SimDatabaseOptions {
   readonly written: (batch: Batch, sync: boolean) => void;
   /** A write has begun, and ends in so many ms. */
   readonly writing?: (batch: Batch, sync: boolean, durationMs: number) => void;
+  /** A snapshot of it is taken. */
+  readonly snapshot?: (rows: Rows) => void;
 }
 
 interface Pending {
@@ -79,7 +81,9 @@ export class SimDatabase implements Database {
   }
 
   snapshot(): DatabaseView & { close(): Promise<void> } {
-    const view = new SortedView(new Map(this.#options.rows));
+    const rows = new Map(this.#options.rows);
+    this.#options.snapshot?.(rows);
+    const view = new SortedView(rows);
     this.#snapshots.push(view);
     return { get: (key) => view.get(key), scan: (range) => view.scan(range), close: async () => view.close() };
   }

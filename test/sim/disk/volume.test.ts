@@ -45,6 +45,15 @@ test("a torn last record is passed over: nobody was told of it", () => {
   }
 });
 
+test("an altered record that nobody looks for takes its block, and leaves what follows that", () => {
+  const volume = new Volume();
+  const long = (at: number): Batch => [{ type: "put", key: `k${at}`, value: new Uint8Array(400) }];
+  for (const at of [1, 2, 3, 4]) volume.append(long(at), true);
+  expect(volume.rot({ places: [0.4] })).toBe(true);
+  expect(keysOf(volume.recover(undefined))).toEqual(["k1", "k4"]);
+  expect(volume.gapped).toBe(true);
+});
+
 test("an altered record before a synced one is seen where it is looked for, and lost without a word where it is not", () => {
   const altered = (): Volume => {
     const volume = new Volume();

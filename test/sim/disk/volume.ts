@@ -6,6 +6,9 @@ import { batchBytes, encodeWal, readWal } from "./wal-format.ts";
 export type Rows = ReadonlyMap<string, Uint8Array>;
 export type Batch = readonly Operation[];
 
+/** An altered record takes the rest of its block with it. Where nobody looks for what follows it, small blocks leave the gaps that a log of many blocks would have. */
+const SMALL_BLOCK_BYTES = 512;
+
 /** What a crash leaves of the batches that were not synced. */
 export interface CrashPlan {
   /** Part of them that is there, from the first on. */
@@ -112,10 +115,11 @@ export class Volume {
    */
   recover(marker: Uint8Array | undefined): Map<string, Uint8Array> | { readonly lostAt: number } {
     if (this.#torn !== undefined || this.#rot !== undefined) {
-      const bytes = this.#damagedLog();
+      const blockBytes = marker === undefined ? SMALL_BLOCK_BYTES : undefined;
+      const bytes = this.#damagedLog(blockBytes);
       const lostAt = marker === undefined ? undefined : lostRecord(bytes, Buffer.from(marker));
       if (lostAt !== undefined) return { lostAt };
-      const found = readWal(bytes);
+      const found = readWal(bytes, blockBytes);
       this.gapped ||= found.some((number, at) => number !== at);
       this.#settle(this.#wal.filter((_, number) => found.includes(number)));
     } else {
@@ -124,15 +128,15 @@ export class Volume {
     return new Map(this.#tables);
   }
 
-  #damagedLog(): Buffer {
-    const whole = encodeWal(this.#wal);
+  #damagedLog(blockBytes: number | undefined): Buffer {
+    const whole = encodeWal(this.#wal, blockBytes);
     const torn = this.#torn;
     let bytes = whole;
     if (torn !== undefined) {
-      const longer = encodeWal([...this.#wal, torn.batch]);
+      const longer = encodeWal([...this.#wal, torn.batch], blockBytes);
       bytes = longer.subarray(0, whole.byteLength + Math.floor((longer.byteLength - whole.byteLength) * torn.part));
     }
-    const length = this.#rot === undefined ? 0 : encodeWal(this.#wal.slice(0, this.#synced - 1)).byteLength;
+    const length = this.#rot === undefined ? 0 : encodeWal(this.#wal.slice(0, this.#synced - 1), blockBytes).byteLength;
     for (const place of this.#rot?.places ?? []) bytes[Math.floor(place * length)]! ^= 0x5a;
     return bytes;
   }

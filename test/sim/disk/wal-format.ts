@@ -25,19 +25,19 @@ export function batchBytes(operations: readonly Operation[]): number {
   return bytes;
 }
 
-/** The log that holds these batches; the number of each is its sequence. */
-export function encodeWal(batches: readonly (readonly Operation[])[]): Buffer {
+/** The log that holds these batches; the number of each is its sequence. @param blockBytes smaller than LevelDB's, where what an altered record takes with it is to be less */
+export function encodeWal(batches: readonly (readonly Operation[])[], blockBytes = BLOCK_BYTES): Buffer {
   const parts: Buffer[] = [];
   let at = 0;
   for (const [number, operations] of batches.entries()) {
     let rest = encodeBatch(number, operations);
     for (let begin = true; begin || rest.byteLength > 0; begin = false) {
-      const room = BLOCK_BYTES - (at % BLOCK_BYTES);
+      const room = blockBytes - (at % blockBytes);
       if (room < HEAD_BYTES) {
         parts.push(Buffer.alloc(room));
         at += room;
       }
-      const fragment = rest.subarray(0, BLOCK_BYTES - (at % BLOCK_BYTES) - HEAD_BYTES);
+      const fragment = rest.subarray(0, blockBytes - (at % blockBytes) - HEAD_BYTES);
       rest = rest.subarray(fragment.byteLength);
       const end = rest.byteLength === 0;
       parts.push(encodeRecord(begin ? (end ? FULL : FIRST) : end ? LAST : MIDDLE, fragment));
@@ -48,10 +48,10 @@ export function encodeWal(batches: readonly (readonly Operation[])[]): Buffer {
 }
 
 /** The numbers of the batches that LevelDB finds in such a log at open. It passes over what is altered, with the rest of that block, and says nothing. */
-export function readWal(log: Buffer): readonly number[] {
+export function readWal(log: Buffer, blockBytes = BLOCK_BYTES): readonly number[] {
   const numbers: number[] = [];
   let fragments: Buffer[] | undefined;
-  for (const record of physicalRecords(log)) {
+  for (const record of physicalRecords(log, blockBytes)) {
     if (record === "bad") {
       fragments = undefined;
       continue;
@@ -71,10 +71,10 @@ function numberOf(fragments: readonly Buffer[]): readonly number[] {
   return batch.byteLength < BATCH_HEAD_BYTES ? [] : [Number(batch.readBigUInt64LE(0))];
 }
 
-function* physicalRecords(log: Buffer): Generator<{ readonly type: number; readonly data: Buffer } | "bad"> {
-  for (let start = 0; start < log.byteLength; start += BLOCK_BYTES) {
-    const block = log.subarray(start, start + BLOCK_BYTES);
-    const isLast = block.byteLength < BLOCK_BYTES;
+function* physicalRecords(log: Buffer, blockBytes: number): Generator<{ readonly type: number; readonly data: Buffer } | "bad"> {
+  for (let start = 0; start < log.byteLength; start += blockBytes) {
+    const block = log.subarray(start, start + blockBytes);
+    const isLast = block.byteLength < blockBytes;
     let at = 0;
     while (block.byteLength - at >= HEAD_BYTES) {
       const length = block.readUInt16LE(at + 4);

@@ -33,6 +33,8 @@ interface Host {
 }
 
 const CLUSTER = "sim";
+/** Most of what is said goes into one frame of any size: what is left for the next one is to be seen too. */
+const FRAMES_BYTES = [200, 1_000, 262_144] as const;
 const WINDOWS_BYTES = [600, 20_000, 262_144] as const;
 /** Of what is lost: the rest is sent again by TCP, and comes late. */
 const BREAKS_OF_LOSSES = 0.05;
@@ -42,6 +44,7 @@ const DIAL_FAILURE_RATIO = 0.1;
 /** Under the real `Libp2pTransport`: connections and streams between processes, in the weather of the network. */
 export class StreamNetwork implements Carrier {
   readonly windowBytes: number;
+  readonly #frameBytes: number;
   readonly #options: StreamNetworkOptions;
   readonly #hosts = new Map<number, Host>();
   readonly #machines = new Map<number, Owner>();
@@ -52,6 +55,7 @@ export class StreamNetwork implements Carrier {
   constructor(options: StreamNetworkOptions) {
     this.#options = options;
     this.#rules = new LinkRules((invariant, message) => options.world.fail(new ViolationError(invariant, message)));
+    this.#frameBytes = FRAMES_BYTES[Math.floor(options.random.float() * FRAMES_BYTES.length)]!;
     this.windowBytes = WINDOWS_BYTES[Math.floor(options.random.float() * WINDOWS_BYTES.length)]!;
   }
 
@@ -68,6 +72,7 @@ export class StreamNetwork implements Carrier {
       raftIdOf: (peer) => Number(peer),
       clock,
       log: silentLog,
+      frameBytes: this.#frameBytes,
     });
     return {
       start: async (handler, boot) => {
