@@ -4,7 +4,7 @@ import { decode, encode } from "../core/codec.ts";
 import type { ConfState, SnapshotMeta } from "../raft/types.ts";
 import { type CatalogDatabases, type Database, type DatabaseView, type Operation, orderedIndex, type Storage } from "./database.ts";
 import { ConsensusError, type Fatal } from "./errors.ts";
-import { CATALOG, type Loaded, loadCatalog, MARKER, META, type Meta, NO_SEAL, SEAL, sealBytes } from "./load-catalog.ts";
+import { CATALOG, type Loaded, loadCatalog, MARKER, META, type Meta, NO_SEAL, PART, SEAL, sealBytes } from "./load-catalog.ts";
 import type { LogOwner } from "./log-record.ts";
 import { decodeLink, SealChain } from "./seal-chain.ts";
 import type { AppliedBatch, AppliedStore, Staging, StoreSnapshot } from "./store.ts";
@@ -33,6 +33,8 @@ export interface DurableCatalogOptions {
   /** The cluster whose it may still be: it is the owner's from now on. */
   readonly formerCluster?: string | undefined;
 }
+
+const NOTHING = new Uint8Array(0);
 
 /**
  * The catalog on a database of its own (DESIGN.md, "Two databases"). One batch carries changes, seal and applied index, of many entries where many have applied
@@ -211,14 +213,18 @@ export class DurableCatalog implements AppliedStore {
     const chain = new SealChain(SEAL, sealBytes(this.#options), 0);
     const links = chain.append(index, seal, 0);
     const { owner } = this.#meta;
-    const meta: Meta = { owner, index, term, confState, checkpoint: chain.checkpoint, installed: index };
+    let meta: Meta = { owner, index, term, confState, checkpoint: chain.checkpoint, installed: index };
+    let parts = 0;
     return {
-      write: (rows) =>
-        fresh.batch(
-          rows.map(({ key, value }) => operation(CATALOG + key, value)),
-          { sync: false },
-        ),
-      finish: () => fresh.batch([operation(META, encode(meta)), ...links.map((link) => operation(link.key, link.value))], { sync: true }),
+      write: (rows) => {
+        parts += 1;
+        const part = operation(PART + orderedIndex(parts), NOTHING);
+        return fresh.batch([part, ...rows.map(({ key, value }) => operation(CATALOG + key, value))], { sync: false });
+      },
+      finish: () => {
+        meta = { ...meta, parts };
+        return fresh.batch([operation(META, encode(meta)), ...links.map((link) => operation(link.key, link.value))], { sync: true });
+      },
       commit: (switched) => this.#replace(fresh, { chain, meta, seal }, switched),
       discard: () => this.#databases.discard(fresh),
     };

@@ -12,6 +12,8 @@ export const SEAL = "s";
 export const META = "m";
 /** The index at a sync that had nothing else to write. */
 export const MARKER = "y";
+/** One in each batch of an installed snapshot: no seal tells of those. */
+export const PART = "p";
 
 /** What each batch says of the state as it leaves it. */
 export interface Meta {
@@ -22,6 +24,8 @@ export interface Meta {
   readonly confState: ConfState;
   readonly checkpoint: number;
   readonly installed: number;
+  /** Batches that the snapshot came in which it began with. */
+  readonly parts?: number | undefined;
 }
 
 export const NO_SEAL = new Uint8Array(32);
@@ -56,6 +60,10 @@ export async function loadCatalog(database: Database, options: DurableCatalogOpt
   const chain = new SealChain(SEAL, sealBytes(options), 0);
   const verdict = await chain.verify(database, meta.checkpoint, meta.index);
   if ("broken" in verdict) throw corrupt(options, verdict.broken);
+  let parts = 0;
+  for await (const _ of database.scan({ prefix: PART })) parts += 1;
+  if (parts !== (meta.parts ?? 0))
+    throw corrupt(options, `of the ${meta.parts ?? 0} parts of the snapshot that it began with ${parts} are there`);
   // Where the last links are gone together, what follows them in LevelDB's log may be a marker alone.
   const marker = database.get(MARKER);
   if (marker !== undefined && decodeIndex(marker) > meta.index) {

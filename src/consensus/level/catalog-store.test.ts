@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -23,9 +24,10 @@ afterEach(() => rm(root, { recursive: true, force: true }));
 const never = (error: Error): void => {
   throw error;
 };
-const open = (sealBytes?: number) =>
+const open = (sealBytes?: number) => openAt(root, sealBytes);
+const openAt = (place: string, sealBytes?: number) =>
   DurableCatalog.open({
-    storage: levelStorage(root),
+    storage: levelStorage(place),
     clock: systemClock,
     fatal: never,
     syncMs: 60_000,
@@ -241,6 +243,31 @@ test("an installed snapshot replaces everything, and applying goes on from it", 
   const again = await open();
   expect([again.appliedIndex, again.confState.voters, await everything(again)]).toEqual([51, [1, 2], ["more=3", "new=2"]]);
   expect((await readdir(folder)).filter((name) => name.startsWith("db-"))).toEqual(["db-2"]);
+  await again.close();
+});
+
+test("G1: an installed snapshot that has lost rows from the middle of the database's own log is not opened", async () => {
+  const store = await open();
+  const staging = await store.stage({ index: 50, term: 4, confState: ONE }, sealOf(50));
+  // Each longer than one of LevelDB's blocks, which goes as a whole where a record in it is altered.
+  const parts = [1, 2, 3].map((at) => [{ key: `part${at}`, value: randomBytes(40_000) }]);
+  for (const rows of parts) await staging.write(rows);
+  await staging.finish();
+  await staging.commit();
+  await store.close();
+  const altered = join(root, "altered");
+  await cp(folder, join(altered, "catalog"), { recursive: true });
+  const database = join(altered, "catalog", "db-2");
+  const log = join(database, (await readdir(database)).find((name) => name.endsWith(".log"))!);
+  const content = await readFile(log);
+  content[60_000]! ^= 1;
+  await writeFile(log, content);
+  await expect(openAt(altered)).rejects.toMatchObject({
+    code: "catalogCorrupt",
+    message: expect.stringContaining("parts of the snapshot"),
+  });
+  const again = await open();
+  expect(again.appliedIndex).toBe(50);
   await again.close();
 });
 

@@ -129,6 +129,11 @@ export const MISREAD: readonly Bug[] = [
     edits: [{ file: "src/consensus/raft-log.ts", find: "    this.#records.take(records);\n", replace: "" }],
   },
   {
+    number: 264,
+    name: "the parts that an installed snapshot came in are not counted when it is opened",
+    edits: [{ file: "src/consensus/load-catalog.ts", find: "if (parts !== (meta.parts ?? 0))", replace: "if (parts < 0)" }],
+  },
+  {
     number: 262,
     name: "a snapshot that was stored does not count as applied",
     edits: [{ file: "src/raft/storage-reply.ts", find: "  appliedTo(raft, meta.index, 0);\n", replace: "" }],

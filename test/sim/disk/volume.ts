@@ -1,5 +1,6 @@
 import type { Operation } from "../../../src/consensus/database.ts";
 import { lostRecord } from "../../../src/consensus/level/wal-check.ts";
+import { MARKER } from "../../../src/consensus/load-catalog.ts";
 import type { Random } from "../../../src/core/random.ts";
 import { batchBytes, encodeWal, readWal } from "./wal-format.ts";
 
@@ -120,7 +121,8 @@ export class Volume {
       const lostAt = marker === undefined ? undefined : lostRecord(bytes, Buffer.from(marker));
       if (lostAt !== undefined) return { lostAt };
       const found = readWal(bytes, blockBytes);
-      this.gapped ||= found.some((number, at) => number !== at);
+      const last = found.at(-1) ?? 0;
+      this.gapped ||= this.#wal.some((batch, number) => number < last && !found.includes(number) && batch.some(isState));
       this.#settle(this.#wal.filter((_, number) => found.includes(number)));
     } else {
       this.#settle(this.#wal);
@@ -149,6 +151,11 @@ export class Volume {
     this.#torn = undefined;
     this.#rot = undefined;
   }
+}
+
+/** All but the catalog's note of a sync that had nothing else to write. */
+function isState({ key }: Operation): boolean {
+  return key !== MARKER;
 }
 
 export function write(rows: Map<string, Uint8Array>, batch: Batch): void {
