@@ -25,6 +25,21 @@ interface CollectorStatus {
   readonly runs: readonly (Collected & { readonly startedAt: string; readonly endedAt: string })[];
 }
 
+export interface Verified {
+  readonly manifests: number;
+  readonly links: number;
+  readonly blobs: number;
+  readonly found: number;
+  readonly findings: readonly string[];
+  readonly nodes: readonly { readonly node: string; readonly files?: number; readonly copies?: number }[];
+}
+
+interface VerificationStatus {
+  readonly running: boolean;
+  readonly failure?: string;
+  readonly last?: Verified;
+}
+
 interface DoorOptions {
   readonly data?: string;
   readonly server?: string;
@@ -54,6 +69,18 @@ export function gcCommand(terminal: Terminal): Command {
             options.json === true ? `${JSON.stringify(done, undefined, 2)}\n` : renderCollected(done, options.dryRun === true),
           );
         }),
+    )
+    .addCommand(
+      withDoor(
+        new Command("verify").description(
+          "Compare the catalog's counts with its manifests, and the disks of all nodes with it; exit code 1 where they differ.",
+        ),
+      ).action(async (options: DoorOptions) => {
+        const verified = await verify(doorFor(options));
+        terminal.print(options.json === true ? `${JSON.stringify(verified, undefined, 2)}\n` : renderVerified(verified));
+        if (verified.found > 0)
+          throw new Failure(`${verified.found} things are not as they must be: \`roadstead gc hold\` until they are understood`);
+      }),
     )
     .addCommand(
       withDoor(new Command("hold").description("Delete nothing anywhere, until it is released."))
@@ -86,6 +113,28 @@ async function run(terminal: Terminal, door: Door, { json }: DoorOptions): Promi
     await pause(LOOK_MS);
     status = (await callAdmin(door, "GET", GC)) as CollectorStatus;
   }
+}
+
+async function verify(door: Door): Promise<Verified> {
+  let status = (await callAdmin(door, "POST", `${GC}/verify`)) as VerificationStatus;
+  while (status.running) {
+    await pause(LOOK_MS);
+    status = (await callAdmin(door, "GET", `${GC}/verify`)) as VerificationStatus;
+  }
+  if (status.failure !== undefined || status.last === undefined)
+    throw new Failure(`it ended before its time: ${status.failure ?? "the node was stopped"}; try again`);
+  return status.last;
+}
+
+export function renderVerified({ manifests, links, blobs, found, findings, nodes }: Verified): string {
+  const rows = nodes.map(({ node, files, copies }) => [
+    node,
+    files === undefined ? "no answer" : String(files),
+    copies === undefined ? "-" : String(copies),
+  ]);
+  const table = renderTable([["NODE", "FILES", "COPIES"], ...rows]);
+  const end = found === 0 ? "All agree.\n" : findings.map((finding) => `! ${finding}\n`).join("");
+  return `${manifests} manifests, ${links} links and ${blobs} blobs were looked at.\n\n${table}\n${end}`;
 }
 
 function progressLine({ manifests, links, blobs }: Collected, { running, condemned, awaited }: CollectorStatus): string {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { renderAudit } from "./audit.ts";
 import { renderProjects, renderTrash } from "./content.ts";
-import { renderCollected, renderCollector } from "./gc.ts";
+import { renderCollected, renderCollector, renderVerified } from "./gc.ts";
 import { renderTokens } from "./token.ts";
 
 test("tokens are a table that says what became of each", () => {
@@ -49,4 +49,13 @@ test("projects are a table of what is used and allowed; the trash one of what ca
     "DIGEST    TAGS  SIZE   TIME LEFT\nsha256:0  v1    512 B  2 h\n",
   );
   expect(renderTrash([])).toContain("Nothing");
+});
+
+test("what was compared is a table with a row a node, and a line for each finding", () => {
+  const nodes = [{ node: "n1", files: 3, copies: 2 }, { node: "n2" }];
+  const whole = { manifests: 1, links: 2, blobs: 3, nodes };
+  expect(renderVerified({ ...whole, found: 0, findings: [] })).toBe(
+    "1 manifests, 2 links and 3 blobs were looked at.\n\nNODE  FILES      COPIES\nn1    3          2\nn2    no answer  -\n\nAll agree.\n",
+  );
+  expect(renderVerified({ ...whole, found: 1, findings: ["n1 has no file"] })).toMatch(/\n! n1 has no file\n$/);
 });

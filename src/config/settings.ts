@@ -120,6 +120,11 @@ export const SETTINGS = {
   ),
   "uploads.expireAfter": setting("24h", duration, "An upload session that is idle for so long is dropped."),
   "gc.every": setting("1h", duration, "How long after a run of the garbage collector the leader begins another."),
+  "gc.verifyEvery": setting(
+    "24h",
+    duration,
+    "How long after one the leader compares again the catalog's counts with its manifests, and the disks of all nodes with the catalog.",
+  ),
   "gc.rate": setting("200MiB", bytes, "Bytes a second of blobs that a node unlinks at most."),
   "gc.lease": setting(
     "24h",

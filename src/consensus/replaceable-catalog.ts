@@ -4,13 +4,16 @@ import type { RepositoryName, Tag } from "../core/reference.ts";
 import type { BlobRecord, CatalogTime } from "../metadata/records.ts";
 import { type AppliedCatalog, createCatalog } from "../metadata/store-catalog.ts";
 import type { CatalogStore } from "../metadata/view.ts";
+import type { AppliedStore, StoreSnapshot } from "./store.ts";
+
+type Snapshotable = CatalogStore & Pick<AppliedStore, "snapshot">;
 
 /** One catalog for its readers, though an installed snapshot replaces everything that was decoded. */
 export class ReplaceableCatalog implements AppliedCatalog {
-  readonly #store: CatalogStore;
+  readonly #store: Snapshotable;
   #current: AppliedCatalog;
 
-  constructor(store: CatalogStore) {
+  constructor(store: Snapshotable) {
     this.#store = store;
     this.#current = createCatalog(store);
   }
@@ -18,6 +21,11 @@ export class ReplaceableCatalog implements AppliedCatalog {
   /** Forgets all that was decoded. */
   replaced(): void {
     this.#current = createCatalog(this.#store);
+  }
+
+  /** All of it as it stands, for whoever reads through the whole. Close it. */
+  snapshot(): Promise<StoreSnapshot> {
+    return this.#store.snapshot();
   }
 
   changed(keys: readonly string[]) {

@@ -6,6 +6,7 @@ import { DEFAULT_LIMITS } from "./limits.ts";
 
 const PROJECT = { project: "team", immutableTags: [], protectedRepositories: [], quota: {}, usedBytes: 5, blobs: 1, repositories: 1 };
 const COLLECTED = { manifests: 1, links: 2, blobs: 3, freed: [{ node: "n1", bytes: 4 }] };
+const VERIFICATION = { running: false, failure: undefined, last: undefined };
 const COLLECTOR = { held: undefined, running: false, here: undefined, failure: undefined, condemned: 0, awaited: [], runs: [] };
 const TOKEN = { id: "i", state: "good", usesLeft: 1, msLeft: 60_000 } as const;
 
@@ -41,6 +42,8 @@ function adminDouble() {
       collector: async () => COLLECTOR,
       collect: async () => COLLECTOR,
       foreseeCollection: async () => COLLECTED,
+      verification: async () => VERIFICATION,
+      verify: async () => ({ ...VERIFICATION, running: true }),
       holdCollector: async (reason) => ({ ...COLLECTOR, held: reason }),
       releaseCollector: async () => COLLECTOR,
       audit: async (limit) => [{ number: limit, at: "", node: "n1", action: "join.refused", target: "p", detail: "wrong" }],
@@ -180,6 +183,9 @@ test("the admin API shows, runs, foresees, holds and releases the garbage collec
   });
   expect((await ask(handler, "POST", "/_roadstead/v1/gc/hold", { body: '{"reason":7}' })).status).toBe(400);
   expect((await ask(handler, "POST", "/_roadstead/v1/gc/release")).json).toEqual(shown);
+  const verifying = await ask(handler, "POST", "/_roadstead/v1/gc/verify");
+  expect([verifying.status, verifying.json]).toEqual([202, { running: true }]);
+  expect((await ask(handler, "GET", "/_roadstead/v1/gc/verify")).json).toEqual({ running: false });
   const wrong = await ask(handler, "DELETE", "/_roadstead/v1/gc/run");
   expect([wrong.status, wrong.headers.get("allow")]).toEqual([405, "POST"]);
 });

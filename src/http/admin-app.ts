@@ -75,6 +75,10 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
   "/gc": { GET: (admin) => found(admin.collector()) },
   "/gc/run": { POST: async (admin) => json(202, await admin.collect()) },
   "/gc/foresee": { GET: (admin) => found(admin.foreseeCollection()) },
+  "/gc/verify": {
+    GET: (admin) => found(admin.verification()),
+    POST: async (admin) => json(202, await admin.verify()),
+  },
   "/gc/hold": { POST: async (admin, request) => found(admin.holdCollector(reasonOf(await wishOf(request, HOLD_EXAMPLE)))) },
   "/gc/release": { POST: (admin) => found(admin.releaseCollector()) },
   "/recovery": {

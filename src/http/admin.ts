@@ -25,6 +25,9 @@ export interface Admin {
   collect(): Promise<CollectorStatus>;
   /** What a run would free now; nothing is written. */
   foreseeCollection(): Promise<Collected>;
+  verification(): Promise<VerificationStatus>;
+  /** Begins to compare the catalog with its manifests, and the disks of all nodes with it. */
+  verify(): Promise<VerificationStatus>;
   /** Nothing is deleted anywhere until it is released. */
   holdCollector(reason: string): Promise<CollectorStatus>;
   releaseCollector(): Promise<CollectorStatus>;
@@ -99,6 +102,26 @@ export interface Collected {
   readonly blobs: number;
   /** By node: of files that are gone, or about to go. */
   readonly freed: readonly { readonly node: string; readonly bytes: number }[];
+}
+
+export interface Verified {
+  readonly startedAt: string;
+  readonly endedAt: string;
+  readonly manifests: number;
+  readonly links: number;
+  readonly blobs: number;
+  /** How many things are not as they must be; the first hundred in words. */
+  readonly found: number;
+  readonly findings: readonly string[];
+  /** Files and copies of each node; undefined for one that did not answer. */
+  readonly nodes: readonly { readonly node: string; readonly files: number | undefined; readonly copies: number | undefined }[];
+}
+
+export interface VerificationStatus {
+  readonly running: boolean;
+  /** Why the last one ended before its time. */
+  readonly failure: string | undefined;
+  readonly last: Verified | undefined;
 }
 
 export interface CollectorStatus {

@@ -193,6 +193,8 @@ export interface RandomLog {
   readonly entries: readonly Uint8Array[];
   /** Types of the commands that were accepted. */
   readonly accepted: ReadonlySet<string>;
+  /** As all of them leave it. */
+  readonly store: MemoryStore;
 }
 
 /** A log that begins with a cluster of one, a session and a token. Each command is made with the state before it in sight. */
@@ -214,7 +216,7 @@ export function makeLog(draws: readonly Draw[]): RandomLog {
     const make = POOL[draw[0] % POOL.length] ?? POOL[0];
     if (make !== undefined) send(make(picker(draw), store), 2, at + 2, draw[3] % 3);
   }
-  return { entries, accepted };
+  return { entries, accepted, store };
 }
 
 export function headOf(store: MemoryStore): Head | undefined {

@@ -11,7 +11,7 @@ const CONDEMNED_MAX = 1_000;
 /** What an administrator does with the garbage collector. */
 export function createCollectAdmin(
   options: AdminOptions,
-): Pick<Admin, "collector" | "collect" | "foreseeCollection" | "holdCollector" | "releaseCollector"> {
+): Pick<Admin, "collector" | "collect" | "verification" | "verify" | "foreseeCollection" | "holdCollector" | "releaseCollector"> {
   return {
     collector: () => statusOf(options),
     collect: async () => {
@@ -26,6 +26,11 @@ export function createCollectAdmin(
       return statusOf(options);
     },
     foreseeCollection: async () => collectedOf(options, await options.collector.foresee()),
+    verification: async () => options.verification.state(),
+    verify: async () => {
+      options.verification.start();
+      return options.verification.state();
+    },
     holdCollector: (reason) => hold(options, true, reason),
     releaseCollector: () => hold(options, false, ""),
   };

@@ -18,12 +18,14 @@ import type { Recovery } from "./recovery.ts";
 import { askVitals, type Vitals } from "./status-protocol.ts";
 import { type Work, workOf } from "./tasks.ts";
 import type { ScrubVitals } from "./upkeep-vitals.ts";
+import type { Verification } from "./verification.ts";
 
 export interface AdminOptions {
   readonly consensus: Consensus;
   readonly membership: Pick<Membership, "transferLeader">;
   readonly host: Host;
   readonly collector: Pick<Collector, "state" | "start" | "foresee">;
+  readonly verification: Pick<Verification, "state" | "start">;
   readonly recovery: Pick<Recovery, "plan" | "perform">;
   /** The cluster's public key, SPKI DER. */
   readonly publicKey: Uint8Array;

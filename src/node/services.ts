@@ -117,8 +117,8 @@ export async function startServices(base: Foundation): Promise<Services> {
   const recovery = new Recovery({ ...base, log: log.child({ part: "recovery" }) });
   await serveRecovery(host, clock, recovery);
   watchMembership(base, recovery);
-  const collector = startCollecting(base, blobs);
-  const adminSocket = await openAdminDoor(base, { recovery, collector, vitals });
+  const collecting = await startCollecting(base, blobs, audit);
+  const adminSocket = await openAdminDoor(base, { recovery, ...collecting, vitals });
   const departure: Departure = { stopping: false, closing: false };
   const readiness = {
     stopping: () => departure.stopping,
@@ -264,7 +264,10 @@ function watchMembership(
   stack.defer(consensus.onInstalled(() => host.membershipChanged()));
 }
 
-async function openAdminDoor(base: Foundation, shown: Pick<AdminOptions, "recovery" | "collector" | "vitals">): Promise<string> {
+async function openAdminDoor(
+  base: Foundation,
+  shown: Pick<AdminOptions, "recovery" | "collector" | "verification" | "vitals">,
+): Promise<string> {
   const { consensus, host, keys, clock, random, front, data, stack } = base;
   const log = base.log.child({ part: "admin" });
   const admin = createAdmin({ consensus, membership: consensus, host, ...shown, publicKey: publicKeyOf(keys), clock, random, log });

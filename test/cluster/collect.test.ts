@@ -1,4 +1,4 @@
-import { readdir } from "node:fs/promises";
+import { mkdir, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, expect, test } from "vitest";
@@ -88,6 +88,10 @@ test("G5: what is deleted goes from every disk while pushes and pulls go on, thr
   await pushing;
   expect(pushes).toBeGreaterThan(3);
   for (const node of running.nodes) await pullImage(node.url, "team/app", "kept", kept);
+  // the counts are those of the manifests, and the disks hold what the records list and nothing else
+  const verified = async (): Promise<string> => (await endOf(["gc", "verify", "--data", first.data])).stdout;
+  await until("what is under way on the disks has ended", async () => (await verified()).endsWith("All agree.\n"));
+  expect(await verified()).toMatch(/^n3 +\d+ +\d+$/m);
   // pushed again it is there, as if it had never gone
   await pushImage(() => first.url, "team/app", "again", gone[0]!);
   for (const node of running.nodes) await pullImage(node.url, "team/app", "again", gone[0]!);
@@ -115,4 +119,28 @@ test("gc: held nothing goes; a dry run tells what would; a run by hand frees it 
   expect((await gc("status")).stdout).toMatch(
     /^collector +waits for its time\ncondemned +0\n\nRUN +MANIFESTS +LINKS +BLOBS +FREED\n\S+ +0 +1 +1 +97\.7 KiB\n$/,
   );
+});
+
+test("gc verify: a copy that is gone from a disk and a file that nobody knows are found, and the exit code says so", async () => {
+  const running = await startCluster({ nodes: 2, env: { ROADSTEAD_GC_EVERY: "1h" } });
+  cluster = running;
+  const [first, second] = running.nodes as [ClusterNode, ClusterNode];
+  const image = makeImage(1, 1, 30_000);
+  await pushImage(() => first.url, "team/app", "v1", image);
+  const verify = () => endOf(["gc", "verify", "--data", first.data]);
+  await until("both copies have settled", async () => /^n2 +2 +2$/m.test((await verify()).stdout));
+  expect(await verify()).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^1 manifests, 2 links and 2 blobs were looked at\.[^!]*All agree\.\n$/),
+  });
+  const digest = blobsOf(image)[0]!;
+  const path = join(second.data, "blobs", "sha256", digest.slice(7, 9), digest.slice(7));
+  const stray = `${"0".repeat(63)}1`;
+  await mkdir(join(second.data, "blobs", "sha256", "00"), { recursive: true });
+  await rename(path, join(second.data, "blobs", "sha256", "00", stray));
+  expect(await verify()).toMatchObject({
+    code: 1,
+    stdout: expect.stringMatching(new RegExp(`! n2 has no file of ${digest}.*\n! n2 has a file of sha256:${stray}`)),
+    stderr: expect.stringContaining("2 things are not as they must be"),
+  });
 });
