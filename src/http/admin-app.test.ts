@@ -1,14 +1,44 @@
 import { expect, test } from "vitest";
 import { seededRandom } from "../core/random.ts";
+import type { Admin } from "./admin.ts";
 import { createAdminApp } from "./admin-app.ts";
 import { appDouble, ask, LogDouble } from "./app-double.ts";
 import { DEFAULT_LIMITS } from "./limits.ts";
 
+type ContentAdmin = Pick<
+  Admin,
+  | ("projects" | "setProject" | "deleteRepository" | "deleteProject" | "trash" | "restore")
+  | ("collector" | "collect" | "foreseeCollection" | "verification" | "verify" | "holdCollector" | "releaseCollector")
+>;
 const PROJECT = { project: "team", immutableTags: [], protectedRepositories: [], quota: {}, usedBytes: 5, blobs: 1, repositories: 1 };
 const COLLECTED = { manifests: 1, links: 2, blobs: 3, freed: [{ node: "n1", bytes: 4 }] };
 const VERIFICATION = { running: false, failure: undefined, last: undefined };
 const COLLECTOR = { held: undefined, running: false, here: undefined, failure: undefined, condemned: 0, awaited: [], runs: [] };
 const TOKEN = { id: "i", state: "good", usesLeft: 1, msLeft: 60_000 } as const;
+
+function contentDouble(wishes: unknown[]): ContentAdmin {
+  return {
+    projects: async () => [PROJECT],
+    setProject: async (project, rules) => ({ ...PROJECT, project, ...rules }),
+    deleteRepository: async (repository) => {
+      wishes.push({ delete: repository });
+      return { repositories: 1, manifests: 2 };
+    },
+    deleteProject: async (project) => {
+      wishes.push({ deleteProject: project });
+      return { repositories: 3, manifests: 4 };
+    },
+    trash: async (repository) => [{ digest: repository, mediaType: "m", bytes: 1, tags: ["v1"], msLeft: 2 }],
+    restore: async (repository, digest) => void wishes.push({ restore: [repository, digest] }),
+    collector: async () => COLLECTOR,
+    collect: async () => COLLECTOR,
+    foreseeCollection: async () => COLLECTED,
+    verification: async () => VERIFICATION,
+    verify: async () => ({ ...VERIFICATION, running: true }),
+    holdCollector: async (reason) => ({ ...COLLECTOR, held: reason }),
+    releaseCollector: async () => COLLECTOR,
+  };
+}
 
 function adminDouble() {
   const wishes: unknown[] = [];
@@ -27,25 +57,7 @@ function adminDouble() {
         wishes.push({ revoke: id });
         return { ...TOKEN, state: "revoked" };
       },
-      projects: async () => [PROJECT],
-      setProject: async (project, rules) => ({ ...PROJECT, project, ...rules }),
-      deleteRepository: async (repository) => {
-        wishes.push({ delete: repository });
-        return { repositories: 1, manifests: 2 };
-      },
-      deleteProject: async (project) => {
-        wishes.push({ deleteProject: project });
-        return { repositories: 3, manifests: 4 };
-      },
-      trash: async (repository) => [{ digest: repository, mediaType: "m", bytes: 1, tags: ["v1"], msLeft: 2 }],
-      restore: async (repository, digest) => void wishes.push({ restore: [repository, digest] }),
-      collector: async () => COLLECTOR,
-      collect: async () => COLLECTOR,
-      foreseeCollection: async () => COLLECTED,
-      verification: async () => VERIFICATION,
-      verify: async () => ({ ...VERIFICATION, running: true }),
-      holdCollector: async (reason) => ({ ...COLLECTOR, held: reason }),
-      releaseCollector: async () => COLLECTOR,
+      ...contentDouble(wishes),
       audit: async (limit) => [{ number: limit, at: "", node: "n1", action: "join.refused", target: "p", detail: "wrong" }],
       recoveryPlan: async () => ({ clusterId: "c", chosen: "n1", survivors: [], lost: [{ name: "n2", http: "" }], lostBlobs: 3 }),
       recover: async (clusterId, lost) => {
