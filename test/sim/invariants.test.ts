@@ -186,6 +186,8 @@ test("what a disk holds is what the log of its head record reaches to, or lies i
   const two: Batch = [{ type: "put", key: `e${orderedIndex(2)}`, value: encodeEntries([entry(2, 2), entry(3, 2)]) }, meta(2, 1, 3)];
   const base = (index: number) => ({ index, term: 2 });
   expect(judge((all) => [all.logWritten(1, two, true), all.logWritten(1, [meta(2, 1, 3, 1, base(2))], true)])).toBeUndefined();
+  const replaced: Batch = [{ type: "put", key: `e${orderedIndex(3)}`, value: encodeEntries([entry(3, 3)]) }, meta(3, 0, 3, 1, base(2))];
+  expect(judge((all) => [all.logWritten(1, two, true), all.logWritten(1, replaced, true)])).toBeUndefined();
   const kept = "the disk holds what the log names";
   expect(judge((all) => [all.logWritten(1, two, true), all.logWritten(1, [meta(2, 1, 3, 1, base(3))], true)])).toBe(kept);
   expect(judge((all) => [all.logWritten(1, two, true), all.logWritten(1, [meta(2, 1, 2)], true)])).toBe(kept);

@@ -15,6 +15,8 @@ export class LogMirror {
   readonly records = new Map<number, Uint8Array>();
   /** The first index of the value that each of them came in. */
   readonly #firsts = new Map<number, number>();
+  /** The last index that each value had when it was written, by its first. */
+  readonly #lasts = new Map<number, number>();
   /** The highest index of which there is a record. */
   #end = 0;
   base = { index: 0, term: 0 };
@@ -52,6 +54,7 @@ export class LogMirror {
   load(rows: Rows): boolean {
     this.records.clear();
     this.#firsts.clear();
+    this.#lasts.clear();
     this.#end = 0;
     const values = [...rows].filter(([key]) => key.startsWith(ENTRY)).sort(([a], [b]) => (a < b ? -1 : 1));
     for (const [key, value] of values) this.#put(parseOrderedIndex(key.slice(1)), value);
@@ -93,7 +96,9 @@ export class LogMirror {
     if (this.records.has(lastIndex + 1)) return lastIndex + 1;
     const [lowest] = this.records.keys();
     if (lowest === undefined || lowest > base.index) return undefined;
-    return this.#firsts.get(base.index + 1) === this.#firsts.get(lowest) ? undefined : lowest;
+    // One that has reached further goes with the next cut, though its end was replaced meanwhile.
+    const reached = this.#lasts.get(this.#firsts.get(lowest) ?? lowest) ?? lowest;
+    return reached > base.index ? undefined : lowest;
   }
 
   termAt(index: number): number | undefined {
@@ -112,11 +117,13 @@ export class LogMirror {
       index += 1;
     }
     this.#end = index - 1;
+    this.#lasts.set(first, this.#end);
   }
 
   #delete(index: number): void {
     this.records.delete(index);
     this.#firsts.delete(index);
+    this.#lasts.delete(index);
   }
 
   #from(first: number): number[] {
