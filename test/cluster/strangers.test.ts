@@ -13,12 +13,14 @@ import { multiaddr } from "@multiformats/multiaddr";
 import { createLibp2p } from "libp2p";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { RAFT_PROTOCOL, SNAPSHOT_PROTOCOL } from "../../src/consensus/libp2p/transport.ts";
+import { programVersion } from "../../src/core/program-version.ts";
 import { systemRandom } from "../../src/core/random.ts";
 import { drawToken, makeToken, parseToken } from "../../src/exchange/join-token.ts";
 import { Channel } from "../../src/exchange/libp2p/channel.ts";
 import { JOIN_PROTOCOL } from "../../src/exchange/libp2p/join.ts";
 import { KAD_PROTOCOL } from "../../src/exchange/libp2p/kad-routing.ts";
 import { BLOB_PROTOCOL, UPLOAD_PROTOCOL } from "../../src/exchange/libp2p/wire.ts";
+import { COMMAND_VERSION } from "../../src/metadata/commands.ts";
 import { STATUS_PROTOCOL } from "../../src/node/status-protocol.ts";
 import { type Cluster, type ClusterNode, startCluster } from "../harness/cluster.ts";
 import { type Ended, endOf } from "../harness/command.ts";
@@ -64,7 +66,7 @@ test("G7: a stranger is refused on every protocol that the node offers but join"
     await expect(stranger.services.ping.ping(connection.remotePeer), "ping").rejects.toThrow();
     await expect(stranger.services.identify.identify(connection), "identify").rejects.toThrow();
     const door = new Channel(await connection.newStream(JOIN_PROTOCOL));
-    await door.writeFrame({ nonce: Buffer.alloc(32) });
+    await door.writeFrame({ nonce: Buffer.alloc(32), version: { program: programVersion(), schema: COMMAND_VERSION } });
     expect(await door.readFrame(1_000_000)).toHaveProperty("publicKey");
     door.abort(new Error("seen enough"));
     expect(connection.status, "refusals end streams, not the connection").toBe("open");
@@ -136,7 +138,7 @@ test("an unreadable configuration names file, line and what is allowed", async (
   };
   expect(oneLine(await run("http:\n  listen: [127.0.0.1\n"))).toContain(`${file}:3: not YAML: `);
   expect(oneLine(await run("log:\n  level: info\nhttp:\n  port: 5000\n"))).toMatch(
-    new RegExp(`${file}:4: http\\.port is no setting; expected one of listen, tlsCert`),
+    new RegExp(`${file}:4: http\\.port is no setting; expected one of listen, advertise, tlsCert`),
   );
   const values = await run("raft:\n  tick: soon\nlog:\n  level: loud\n");
   expect(values.code).toBe(1);
