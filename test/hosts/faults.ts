@@ -223,7 +223,7 @@ const full: FaultKind = {
   },
 };
 
-/** A disk is lost for good: the member is removed, and its host joins as a new one. The next is lost only once no blob is short of copies. */
+/** A disk is lost for good: its host joins as a new member, once the old one was removed or in its place. The next is lost only once no blob is short of copies. */
 const wiped: FaultKind = {
   kind: "wiped disk",
   realm: "membership",
@@ -231,14 +231,18 @@ const wiped: FaultKind = {
     const { cluster } = ground;
     await cluster.until("no blob is short of copies, so that a disk may be lost", () => cluster.isWhole(), REPAIR_MS);
     const victim = oneOf(ground);
+    const isReplaced = ground.random.float() < 0.5;
     await victim.kill();
     await victim.wipe();
     return {
-      what: victim.name,
+      what: `${victim.name}, ${isReplaced ? "replaced" : "removed"}`,
       met: [victim],
       async end() {
-        await cluster.removeMember(victim);
-        await cluster.join(victim);
+        if (isReplaced) await cluster.replace(victim, REPAIR_MS);
+        else {
+          await cluster.removeMember(victim);
+          await cluster.join(victim);
+        }
         await cluster.until("repair after a lost disk", () => cluster.isWhole(), REPAIR_MS);
       },
     };

@@ -89,6 +89,17 @@ export class HostCluster {
     this.#members.add(host.number);
   }
 
+  /** As `join`, in the place of a member whose disk is lost; asked again until that one counts as down. */
+  async replace(host: Host, patienceMs: number): Promise<void> {
+    let refused: string | undefined;
+    const replaced = async (): Promise<boolean> => {
+      const { join: addresses, token } = (await this.ask("a join token", TOKENS_PATH, { uses: 1, ttl: "1h" })) as JoinToken;
+      refused = await host.tryStart(["--join", addresses[0]!, "--token", token, "--replace", host.name]);
+      return refused === undefined;
+    };
+    await this.until(`${host.name} takes its old place`, replaced, patienceMs, () => refused ?? "");
+  }
+
   /** Moves the copies of a member to the others, takes it out, and leaves its disk empty. */
   async drainAway(host: Host, patienceMs: number): Promise<void> {
     this.#leaving.add(host);

@@ -83,7 +83,7 @@ export class Host {
     this.#wanted = "running";
   }
 
-  /** As `start`, and what it said where it did not come to serve: a start may fail because of what the network does meanwhile. */
+  /** As `start`. @returns what it said where it ended instead: it may have been refused */
   async tryStart(flags: readonly string[] = []): Promise<string | undefined> {
     return this.start(flags).then(
       () => undefined,
