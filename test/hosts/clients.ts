@@ -12,6 +12,7 @@ const TRIES = 5;
 const RETRY_MS = 200;
 /** What a person or a pipeline does between two commands. */
 const THINK_MS = 300;
+const READS_BACK = 3;
 const REPOSITORIES = ["team/app", "team/base", "lab/tool"] as const;
 /** Images without a tag, which are deleted by digest. */
 const DOOMED = "lab/scratch";
@@ -159,6 +160,7 @@ class Client {
       return false;
     });
     record.count(done ? "tags put" : "tags given up");
+    if (done) await this.#readBack(image.repository, tag);
   }
 
   async #putManifest({ repository, mediaType, manifest, number }: SentImage, reference: string): Promise<Answer | undefined> {
@@ -199,9 +201,17 @@ class Client {
   }
 
   async #readTag(): Promise<void> {
-    const { record } = this.#options;
     const repository = this.#pick(REPOSITORIES);
-    const tag = this.#tags.pick(repository, this.#random);
+    await this.#read(repository, this.#tags.pick(repository, this.#random));
+  }
+
+  /** At once, through hosts that may not have heard of it yet (G2). */
+  async #readBack(repository: string, tag: string): Promise<void> {
+    await Promise.all(Array.from({ length: READS_BACK }, () => this.#read(repository, tag)));
+  }
+
+  async #read(repository: string, tag: string): Promise<void> {
+    const { record } = this.#options;
     const called = this.#call(repository, tag, { type: "read" });
     const host = this.#host();
     const method = this.#random.float() < 0.5 ? "HEAD" : "GET";
@@ -220,6 +230,7 @@ class Client {
     if (answer?.status === 202 || answer?.status === 404) called.returns(answer.status === 202);
     else called.isLost();
     record.count(answer?.status === 202 ? "tags deleted" : `tag deletions: ${answer?.status ?? "no answer"}`);
+    if (answer?.status === 202) await this.#readBack(repository, tag);
   }
 
   /** Manifest and blobs of an image that stands, through one host; every byte is checked. */

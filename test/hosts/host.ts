@@ -14,6 +14,7 @@ const HTTP_PORT = 5000;
 const P2P_PORT = 5100;
 const BALLAST = "ballast";
 const MIB = 1024 * 1024;
+const LAST_MIB = 8;
 
 export interface HostOptions {
   readonly place: Place;
@@ -126,9 +127,10 @@ export class Host {
   /** Takes all room of its disk but `leaveMib`. */
   async fillDisk(leaveMib: number): Promise<void> {
     const { bavail, bsize } = await statfs(this.data);
-    const takenMib = Math.floor((bavail * bsize) / MIB) - leaveMib;
-    if (takenMib > 0) await run("fallocate", ["--length", `${takenMib}MiB`, join(this.data, BALLAST)]);
-    if (leaveMib === 0) await appendFile(join(this.data, BALLAST), Buffer.alloc(MIB)).catch(() => undefined); // what is left of the last MiB
+    // its node writes on meanwhile: the last is taken byte by byte until there is none
+    const wholeMib = Math.floor((bavail * bsize) / MIB) - Math.max(leaveMib, LAST_MIB);
+    if (wholeMib > 0) await run("fallocate", ["--length", `${wholeMib}MiB`, join(this.data, BALLAST)]);
+    if (leaveMib === 0) await appendFile(join(this.data, BALLAST), Buffer.alloc(2 * LAST_MIB * MIB)).catch(() => undefined);
   }
 
   async freeDisk(): Promise<void> {

@@ -2,7 +2,7 @@ import type { Random } from "../../src/core/random.ts";
 
 const TAGS_AT_ONCE = 2;
 /** A tag is used for so long: whether its history is linearizable becomes harder to say with each operation that had no answer. */
-const OPERATIONS_MAX = 60;
+const OPERATIONS_MAX = 150;
 const LOST_MAX = 6;
 
 interface Use {
