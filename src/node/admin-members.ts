@@ -1,6 +1,7 @@
 import { OciError } from "../core/errors.ts";
 import type { RaftId } from "../core/peer.ts";
 import type { Admin, NodeChange } from "../http/admin.ts";
+import type { Catalog } from "../metadata/catalog.ts";
 import type { Member } from "../metadata/records.ts";
 import type { AdminOptions } from "./admin.ts";
 import { askVitals } from "./status-protocol.ts";
@@ -70,21 +71,46 @@ async function remove(options: AdminOptions, node: string, how: { readonly lost:
       { copies: before.copies },
     );
   }
+  if (!how.lost && (await holdsAlone(consensus.catalog, member.raftId))) throw soleCopies(member.name);
   const outcome = await consensus.propose({ type: "member.remove", raftId: member.raftId, ...(how.lost ? { lost: true } : {}) });
   switch (outcome.refused) {
     case undefined:
       return before;
     case "count":
-      throw new OciError(
-        "CONFLICT",
-        `${member.name} holds the only copy of some blobs: start it and wait until \`roadstead status\` shows none short, or say --lost to give them up for good`,
-      );
+      throw soleCopies(member.name);
     case "state":
       throw new OciError("CONFLICT", `${member.name} is the last node of the cluster`);
     case "unknown":
       return before; // two asked at once
     default:
       throw new OciError("UNAVAILABLE", `${member.name} was not removed (${outcome.refused}): try again`);
+  }
+}
+
+function soleCopies(name: string): OciError {
+  return new OciError(
+    "CONFLICT",
+    `${name} holds the only copy of some blobs: start it and wait until \`roadstead status\` shows none short, or say --lost to give them up for good`,
+  );
+}
+
+const PAGE = 256;
+
+/**
+ * Whether a record has no copy but this member's. `apply` asks its own count, which knows nothing of copies that lay on a member that was removed since the record
+ * was last written: those records are short, and are looked through.
+ */
+export async function holdsAlone(catalog: Pick<Catalog, "shortRecords" | "blob" | "holders">, member: RaftId): Promise<boolean> {
+  for (let after = ""; ; ) {
+    const page = await catalog.shortRecords(after, PAGE);
+    for (const digest of page) {
+      const record = catalog.blob(digest);
+      const holders = record?.state === "live" ? catalog.holders(record) : [];
+      if (holders.length === 1 && holders[0]?.raftId === member) return true;
+    }
+    const last = page.at(-1);
+    if (last === undefined) return false;
+    after = last;
   }
 }
 
