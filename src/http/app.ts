@@ -125,7 +125,7 @@ export function wrap(options: WrapOptions, routes: Routes): Handler {
       tally.count(seen.label, request.method, response.status, elapsedMs);
       if (!isHead) response = countOut(response, tally);
     }
-    if (wantsLine(options.accessLog, request.method, response.status)) logAnswer(log, id, request, response, elapsedMs);
+    if (wantsLine(options.accessLog, request.method, response.status, seen.label)) logAnswer(log, id, request, response, elapsedMs);
     return response;
   };
 }
@@ -159,8 +159,9 @@ function countOut(response: HttpResponse, tally: RequestTally): HttpResponse {
   return { ...response, body: { open: (signal) => counted(body.open(signal), add) } };
 }
 
-function wantsLine(level: AccessLog, method: string, status: number): boolean {
-  if (status >= 500 || level === "all") return true;
+/** A probe that is answered "not ready" has its answer: a line each second would hide what matters. */
+function wantsLine(level: AccessLog, method: string, status: number, label: RouteLabel): boolean {
+  if (level === "all" || (status >= 500 && !(label === "operations" && status === 503))) return true;
   return level === "writes" && method !== "GET" && method !== "HEAD";
 }
 

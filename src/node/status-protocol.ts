@@ -25,7 +25,7 @@ export interface Vitals {
 
 const ANSWER_SIZE_MAX = 4 * 1024;
 /** A node that says nothing for so long is shown as not alive. */
-const PATIENCE_MS = 500;
+const PATIENCE_MS = 1_500;
 /** It tries for as long itself. */
 const WITNESS_PATIENCE_MS = 3 * PATIENCE_MS;
 
