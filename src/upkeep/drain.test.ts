@@ -1,5 +1,14 @@
 import { afterEach, expect, test } from "vitest";
-import { ANYONE, collect, NEVER, pushBlob, TestCluster, type TestClusterOptions, type TestNode } from "../../test/registry/cluster.ts";
+import {
+  ANYONE,
+  body,
+  collect,
+  NEVER,
+  pushBlob,
+  TestCluster,
+  type TestClusterOptions,
+  type TestNode,
+} from "../../test/registry/cluster.ts";
 import type { Digest } from "../core/digest.ts";
 import type { RepositoryName } from "../core/reference.ts";
 
@@ -53,6 +62,36 @@ test("G1: a drain moves every copy to members that stay before it gives its own 
     expect(holders(digest)).not.toContain(leaving.raftId);
     expect(await leaving.blobs.stat(digest)).toBeUndefined();
   }
+});
+
+test("a push through a node that drains, of what lies on the others already, leaves nothing on it", async () => {
+  const { nodes, cluster } = await filled({ nodes: 4, copies: 2, acks: 2 }, 0);
+  const leaving = nodes[0]!;
+  await setDraining(leaving, true);
+  const digest = await pushBlob(nodes[1]!, REPOSITORY, Buffer.from("pushed again"));
+  await passes();
+  const record = cluster.shared.catalog.blob(digest)!;
+  const commitId = "0.late";
+  await leaving.blobs.receive(
+    { digest, sizeBytes: record.sizeBytes, root: record.root },
+    commitId,
+    body(Buffer.from("pushed again")),
+    NEVER,
+  );
+  const { sizeBytes, root } = record;
+  const commit = {
+    type: "blob.commit",
+    repository: REPOSITORY,
+    digest,
+    sizeBytes,
+    root: root!,
+    copies: [leaving.raftId],
+    deadline: 2 ** 40,
+    commitId,
+  } as const;
+  expect((await leaving.consensus.propose(commit)).refused).toBeUndefined();
+  await cluster.idle(); // no pass of the repair, and none of the drain's clock
+  expect(holders(digest)).not.toContain(leaving.raftId);
 });
 
 test("what is pushed while a node drains lies on the others, and a drain that is taken back lets it take copies again", async () => {

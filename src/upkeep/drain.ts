@@ -67,7 +67,8 @@ class Drainer implements Draining {
     if (outcome.refused !== undefined) return;
     if (command.type === "member.state") this.#wake();
     // of this one alone: to look through all of them for each copy that is made would take longer and longer
-    if (command.type === "copy.add" && this.#drains() && this.#mayGo(command.digest)) this.#goes(command.digest);
+    const isNewCopy = command.type === "copy.add" || command.type === "blob.commit";
+    if (isNewCopy && this.#drains() && this.#mayGo(command.digest)) this.#goes(command.digest);
   }
 
   #goes(digest: Digest): void {

@@ -10,6 +10,7 @@ import type { Audit } from "./audit.ts";
 import { BadCopies } from "./bad-copies.ts";
 import { Breath } from "./breath.ts";
 import { type Commit, newCommit } from "./commit-id.ts";
+import { Lanes } from "./lanes.ts";
 import { RateMeter } from "./rate-meter.ts";
 import { Refusals } from "./refusals.ts";
 import { Shortage, type Shortness } from "./shortage.ts";
@@ -278,14 +279,20 @@ export class Repair {
     const silent = new Set<RaftId>(this.#refusals.current());
     let connected = this.#connected();
     const breath = new Breath();
-    for (const [digest, shortness] of this.shortage.records) {
-      await breath.next();
-      if (this.#stopped) return;
-      if (!this.#pushing.has(digest) && this.#isOurs(digest, shortness.passes, connected)) {
-        await this.#heal(digest, shortness, silent);
-        connected = this.#connected();
+    const lanes = new Lanes();
+    try {
+      for (const [digest, shortness] of this.shortage.records) {
+        await breath.next();
+        if (this.#stopped) break;
+        if (!this.#pushing.has(digest) && this.#isOurs(digest, shortness.passes, connected)) {
+          const sizeBytes = this.#options.consensus.catalog.blob(digest)?.sizeBytes ?? 0;
+          await lanes.begin(sizeBytes, () => this.#heal(digest, shortness, silent));
+          connected = this.#connected();
+        }
+        shortness.passes += 1;
       }
-      shortness.passes += 1;
+    } finally {
+      await lanes.end();
     }
   }
 
@@ -307,12 +314,12 @@ export class Repair {
     return position >= 0 && passes >= position * PASSES_EACH;
   }
 
-  /** @param silent members that were not reached in this pass, or take nothing: one that is dead or full costs one attempt a pass, and not one a record */
-  async #heal(digest: Digest, shortness: Shortness, silent: Set<RaftId>): Promise<void> {
+  /** @param silent members that were not reached in this pass, or take nothing: one that is dead or full costs one attempt a pass, and not one a record. @returns whether there is a copy more */
+  async #heal(digest: Digest, shortness: Shortness, silent: Set<RaftId>): Promise<boolean> {
     const { consensus, log, stopping } = this.#options;
     const before = consensus.catalog.blob(digest)?.copies;
     const targets = candidates(consensus.catalog, digest, new Set(before));
-    if (targets.every((target) => silent.has(target.raftId))) return;
+    if (targets.every((target) => silent.has(target.raftId))) return false;
     try {
       await this.spreadNow(digest, stopping);
     } catch (error) {
@@ -320,17 +327,18 @@ export class Repair {
       const known = error instanceof OciError ? error.code : error;
       log.warn({ digest, error: known }, "a record stays short of copies: it is tried again with the next pass");
     }
-    if (consensus.catalog.blob(digest)?.copies !== before) return;
+    if (consensus.catalog.blob(digest)?.copies !== before) return true;
     const connected = this.#connected();
     const unreached = targets.filter((target) => !connected.has(target.peerId));
     for (const target of unreached) silent.add(target.raftId);
-    if (unreached.length === targets.length) return;
+    if (unreached.length === targets.length) return false;
     const isGood = shortness.verified || (await this.verify(digest));
     shortness.verified = true;
-    if (!isGood) return;
+    if (!isGood) return false;
     for (const { raftId } of targets.filter((target) => connected.has(target.peerId))) {
       this.#refusals.add(raftId);
       silent.add(raftId);
     }
+    return false;
   }
 }
