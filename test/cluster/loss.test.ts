@@ -3,7 +3,7 @@ import { pullImage, pushImage } from "../harness/client.ts";
 import { type Cluster, startCluster } from "../harness/cluster.ts";
 import { makeImage } from "../harness/image.ts";
 
-const ROUNDS = process.env.CI === undefined ? 15 : 100;
+const ROUNDS = process.env.CI === undefined ? 8 : 100;
 
 let cluster: Cluster | undefined;
 afterEach(async () => {
