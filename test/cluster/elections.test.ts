@@ -3,7 +3,7 @@ import { type Answer, ask, pushImage } from "../harness/client.ts";
 import { type Cluster, startCluster } from "../harness/cluster.ts";
 import { makeImage } from "../harness/image.ts";
 
-const KILLS = process.env.ROADSTEAD_SLOW === "1" ? 20 : 6;
+const KILLS = process.env.ROADSTEAD_SLOW === "1" ? 20 : 4;
 
 let cluster: Cluster | undefined;
 afterEach(async () => {

@@ -85,7 +85,10 @@ function shifted(byMs: number): NodeJS.ProcessEnv {
   return { NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(code)}` };
 }
 
-test("clocks that are minutes apart do no harm to pushes, pulls, joins and elections, and status warns of them", async () => {
+/** It takes long: in CI, and where it is asked for. */
+const SLOW = process.env.ROADSTEAD_SLOW === "1";
+
+test.runIf(SLOW)("clocks that are minutes apart do no harm to pushes, pulls, joins and elections, and status warns of them", async () => {
   const running = await startCluster({ envOf: (name) => (name === "n2" ? shifted(600_000) : name === "n3" ? shifted(-600_000) : {}) });
   cluster = running;
   const [first, second, third] = running.nodes;

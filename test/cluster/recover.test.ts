@@ -42,57 +42,60 @@ async function cutOff(node: ClusterNode): Promise<void> {
   await node.logged(begins("cut off: no contact with a majority"));
 }
 
-test("G1: two of three are lost with their disks; recover on the third brings back every acknowledged tag, and writes", async () => {
-  const running = await startCluster({ env: AT_ONCE });
-  cluster = running;
-  const survivor = (await running.leader()) as ClusterNode;
-  const lost = running.nodes.filter((node) => node !== survivor);
-  const names = lost.map(({ name }) => name).join(",");
-  const run = (...args: readonly string[]) => endOf([...args, "--data", survivor.data]);
-  const image = makeImage(1, 2, 60_000);
-  await pushImage(() => lost[0]!.url, "team/app", "v1", image);
-  await until(async () => copiesOn(survivor, await running.status()) === image.blobs.size); // two are durable at the 201, the third follows
-  const oldToken = await running.token();
-  const { clusterId } = await running.status(survivor);
-  expect(await run("recover", "--yes-i-have-lost", names)).toMatchObject({
-    code: 1,
-    stderr: expect.stringContaining("the cluster is alive"),
-  });
+test.runIf(SLOW)(
+  "G1: two of three are lost with their disks; recover on the third brings back every acknowledged tag, and writes",
+  async () => {
+    const running = await startCluster({ env: AT_ONCE });
+    cluster = running;
+    const survivor = (await running.leader()) as ClusterNode;
+    const lost = running.nodes.filter((node) => node !== survivor);
+    const names = lost.map(({ name }) => name).join(",");
+    const run = (...args: readonly string[]) => endOf([...args, "--data", survivor.data]);
+    const image = makeImage(1, 2, 60_000);
+    await pushImage(() => lost[0]!.url, "team/app", "v1", image);
+    await until(async () => copiesOn(survivor, await running.status()) === image.blobs.size); // two are durable at the 201, the third follows
+    const oldToken = await running.token();
+    const { clusterId } = await running.status(survivor);
+    expect(await run("recover", "--yes-i-have-lost", names)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("the cluster is alive"),
+    });
 
-  for (const node of lost) await node.kill("SIGKILL");
-  await cutOff(survivor);
-  expect(await run("recover", "--yes-i-have-lost", lost[0]!.name)).toMatchObject({
-    code: 1,
-    stderr: expect.stringContaining("nothing was done"),
-  });
-  expect(await run("recover")).toMatchObject({ code: 1, stderr: expect.stringContaining(`give --yes-i-have-lost ${names}`) });
-  const recovered = await run("recover", "--yes-i-have-lost", names);
-  expect(recovered).toMatchObject({
-    code: 0,
-    stdout: expect.stringMatching(new RegExp(`^${survivor.name} .* the cluster goes on from here`, "m")),
-  });
-  expect(recovered.stdout).toContain(`${survivor.name} leads, its nodes are ${survivor.name}.`);
+    for (const node of lost) await node.kill("SIGKILL");
+    await cutOff(survivor);
+    expect(await run("recover", "--yes-i-have-lost", lost[0]!.name)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("nothing was done"),
+    });
+    expect(await run("recover")).toMatchObject({ code: 1, stderr: expect.stringContaining(`give --yes-i-have-lost ${names}`) });
+    const recovered = await run("recover", "--yes-i-have-lost", names);
+    expect(recovered).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(new RegExp(`^${survivor.name} .* the cluster goes on from here`, "m")),
+    });
+    expect(recovered.stdout).toContain(`${survivor.name} leads, its nodes are ${survivor.name}.`);
 
-  const status = await running.status(survivor);
-  expect(status.clusterId).not.toBe(clusterId);
-  expect(status.nodes.map(({ name }) => name)).toEqual([survivor.name]);
-  await pullImage(survivor.url, "team/app", "v1", image);
-  await pushImage(() => survivor.url, "team/app", "v2", makeImage(2, 1, 60_000));
-  const noted = `from ${clusterId}, without ${lost.map(({ name }) => name).join(", ")}`;
-  await until(async () => (await run("audit")).stdout.includes(noted));
+    const status = await running.status(survivor);
+    expect(status.clusterId).not.toBe(clusterId);
+    expect(status.nodes.map(({ name }) => name)).toEqual([survivor.name]);
+    await pullImage(survivor.url, "team/app", "v1", image);
+    await pushImage(() => survivor.url, "team/app", "v2", makeImage(2, 1, 60_000));
+    const noted = `from ${clusterId}, without ${lost.map(({ name }) => name).join(", ")}`;
+    await until(async () => (await run("audit")).stdout.includes(noted));
 
-  // one comes back on its old disk: it is told, ends, and does not start again; its new one joins, with a token of the new cluster
-  const old = lost[1]!;
-  await comesBack(old);
-  await old.kill("SIGKILL");
-  await expect(old.start()).rejects.toThrow("empty its data folder and join with a token of that cluster");
-  await rm(old.data, { recursive: true });
-  const token = await running.token();
-  await expect(old.start(["--join", token.join[0]!, "--token", oldToken.token])).rejects.toThrow("belongs to another cluster");
-  await rm(old.data, { recursive: true, force: true });
-  await old.start(["--join", token.join[0]!, "--token", token.token]);
-  await pullImage(old.url, "team/app", "v1", image);
-});
+    // one comes back on its old disk: it is told, ends, and does not start again; its new one joins, with a token of the new cluster
+    const old = lost[1]!;
+    await comesBack(old);
+    await old.kill("SIGKILL");
+    await expect(old.start()).rejects.toThrow("empty its data folder and join with a token of that cluster");
+    await rm(old.data, { recursive: true });
+    const token = await running.token();
+    await expect(old.start(["--join", token.join[0]!, "--token", oldToken.token])).rejects.toThrow("belongs to another cluster");
+    await rm(old.data, { recursive: true, force: true });
+    await old.start(["--join", token.join[0]!, "--token", token.token]);
+    await pullImage(old.url, "team/app", "v1", image);
+  },
+);
 
 test.runIf(SLOW)(
   "G1: three of five are lost; of the two that are left the longer log is gone on from, and the other one follows and serves all the while",
