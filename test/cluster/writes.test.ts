@@ -4,7 +4,7 @@ import { type Cluster, startCluster } from "../harness/cluster.ts";
 import { makeImage, noise, picker } from "../harness/image.ts";
 
 const CI = process.env.CI !== undefined;
-const PUSHES = CI ? 200 : 50;
+const PUSHES = CI ? 200 : 20;
 
 let cluster: Cluster;
 beforeAll(async () => {
