@@ -94,6 +94,14 @@ test("G1: a join moves at most 1.15 of its share of the bytes, to the newcomer a
   expect(moved.filter((bytes) => bytes > 0)).toHaveLength(5);
 });
 
+test("a node that takes another's place gets what belongs there, and what was placed otherwise before moves", async () => {
+  const { nodes } = await start({ nodes: 5 });
+  const digests = await fill(120);
+  await cluster!.replace(nodes[4]!);
+  await passes(12);
+  await expectInPlace(digests);
+});
+
 test("nothing to do costs nothing: what lies here is looked through once after the members have changed", async () => {
   const { shared, nodes } = await start({ nodes: 4 });
   await fill(20);

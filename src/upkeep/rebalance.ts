@@ -103,6 +103,7 @@ export class Rebalance {
     switch (command.type) {
       case "member.add":
       case "member.remove":
+      case "member.replace":
       case "member.state":
       case "member.update":
         this.#surveyDue = true; // the repair hears of it too, and wakes this once nothing is short

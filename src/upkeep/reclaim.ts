@@ -64,7 +64,8 @@ export function startReclaiming(options: ReclaimOptions): { idle(): Promise<void
   };
   const hear = ({ command, outcome }: Applied): void => {
     if (outcome.refused !== undefined || stopped || !membership.leads()) return;
-    if (command.type === "member.remove" || command.type === "member.state") wake();
+    const { type } = command;
+    if (type === "member.remove" || type === "member.replace" || type === "member.state") wake();
     if (command.type !== "gc.deleted") return;
     const work = Promise.resolve()
       .then(() => reclaim(command.digest))

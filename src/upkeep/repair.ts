@@ -205,7 +205,8 @@ export class Repair {
     if (asks === "survey") this.wake();
     else if (asks === "record") this.#wake();
     // a newcomer is not spoken to before it has heard itself that it is one
-    if (asks === "survey" && applied.command.type === "member.add") this.#wakeLater();
+    const { type } = applied.command;
+    if (asks === "survey" && (type === "member.add" || type === "member.replace")) this.#wakeLater();
   }
 
   /** Whether this node spreads it, for a client that pushes it. */

@@ -139,6 +139,21 @@ export class TestCluster {
     return this.#build(number, outcome.value ?? 0);
   }
 
+  /** A node with an empty disk takes the place of one that is gone. */
+  async replace(old: TestNode): Promise<TestNode> {
+    const number = this.nodes.length + 1;
+    const token = { id: "t", hash: SECRET_HASH };
+    const outcome = await this.apply({ type: "member.replace", old: old.raftId, member: factsOf(number), token, proven: true });
+    this.#retire(old);
+    return this.#build(number, outcome.value ?? 0);
+  }
+
+  #retire(old: TestNode): void {
+    this.hub.cut(old.peerId);
+    for (const loop of [old.repair, old.rebalance, old.draining, old.settling]) loop?.stop();
+    this.nodes.splice(this.nodes.indexOf(old), 1);
+  }
+
   #build(number: number, raftId: RaftId): TestNode {
     const { peerId } = factsOf(number);
     const clock = this.#options.clock ?? systemClock;
