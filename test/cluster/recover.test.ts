@@ -168,6 +168,8 @@ test.runIf(SLOW)(
     expect(mine((await running.status(leader)).nodes, wiped).peerId).not.toBe(mine(before.nodes, wiped).peerId);
     await pullImage(wiped.url, "team/app", "v1", image);
 
+    // of two voters none may die
+    await until(async () => (await running.status(leader)).nodes.every(({ role }) => role === "voter"));
     const key = join(running.folder, "kept.key");
     await copyFile(join(kept.data, "identity.key"), key);
     await kept.kill("SIGKILL");
