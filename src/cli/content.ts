@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from "commander";
 import { callAdmin, type Door, doorOf, withDoor } from "./admin-client.ts";
 import type { Terminal } from "./program.ts";
-import { formatBytes, renderTable } from "./table.ts";
+import { formatBytes, formatTimeLeft, renderTable } from "./table.ts";
 
 const PROJECTS = "/_roadstead/v1/projects";
 const REPOSITORIES = "/_roadstead/v1/repositories";
@@ -161,7 +161,11 @@ export function renderProjects(projects: readonly Project[]): string {
 
 export function renderTrash(entries: readonly TrashEntry[]): string {
   if (entries.length === 0) return "Nothing of it is in the trash.\n";
-  const left = (ms: number): string => (ms >= 3_600_000 ? `${Math.floor(ms / 3_600_000)} h` : `${Math.ceil(ms / 60_000)} min`);
-  const rows = entries.map(({ digest, tags, bytes, msLeft }) => [digest, tags.join(",") || "-", formatBytes(bytes), left(msLeft)]);
+  const rows = entries.map(({ digest, tags, bytes, msLeft }) => [
+    digest,
+    tags.join(",") || "-",
+    formatBytes(bytes),
+    formatTimeLeft(msLeft),
+  ]);
   return renderTable([["DIGEST", "TAGS", "SIZE", "TIME LEFT"], ...rows]);
 }

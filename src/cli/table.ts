@@ -12,6 +12,11 @@ export function renderTable(rows: readonly (readonly string[])[]): string {
     .join("");
 }
 
+/** For people: `2 h`, `5 min`. */
+export function formatTimeLeft(ms: number): string {
+  return ms >= 3_600_000 ? `${Math.floor(ms / 3_600_000)} h` : `${Math.ceil(ms / 60_000)} min`;
+}
+
 /** For people: `0 B`, `512 B`, `1.5 GiB`. */
 export function formatBytes(sizeBytes: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];

@@ -2,7 +2,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { callAdmin, doorOf, withDoor } from "./admin-client.ts";
 import { Failure } from "./failure.ts";
 import type { Terminal } from "./program.ts";
-import { renderTable } from "./table.ts";
+import { formatTimeLeft, renderTable } from "./table.ts";
 
 export const TOKENS_PATH = "/_roadstead/v1/tokens";
 
@@ -61,8 +61,12 @@ function revokeCommand(terminal: Terminal): Command {
 }
 
 export function renderTokens(tokens: readonly TokenStatus[]): string {
-  const left = (ms: number): string => (ms >= 3_600_000 ? `${Math.floor(ms / 3_600_000)} h` : `${Math.ceil(ms / 60_000)} min`);
-  const rows = tokens.map(({ id, state, usesLeft, msLeft }) => [id, state, String(usesLeft), state === "good" ? left(msLeft) : "-"]);
+  const rows = tokens.map(({ id, state, usesLeft, msLeft }) => [
+    id,
+    state,
+    String(usesLeft),
+    state === "good" ? formatTimeLeft(msLeft) : "-",
+  ]);
   return renderTable([["ID", "STATE", "USES LEFT", "TIME LEFT"], ...rows]);
 }
 

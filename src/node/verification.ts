@@ -5,6 +5,7 @@ import type { Host } from "../exchange/libp2p/host.ts";
 import type { Verified } from "../http/admin.ts";
 import { verifyCatalog } from "../metadata/verify.ts";
 import type { Audit } from "../upkeep/audit.ts";
+import { LeaderSchedule } from "../upkeep/leader-schedule.ts";
 import type { DiskFindings } from "../upkeep/verify-disk.ts";
 import { askVerify } from "./verify-protocol.ts";
 
@@ -25,22 +26,20 @@ export interface VerificationState {
   readonly last: Verified | undefined;
 }
 
-const LOOK_MS = 60_000;
 const FINDINGS_MAX = 100;
 
 /** Compares the catalog's counts with its manifests, and each node's disk with the records: when it is told to, and by its schedule while this node leads. */
 export class Verification {
   readonly #options: VerificationOptions;
   readonly #stopping = new AbortController();
-  readonly #stopTimer: () => void;
+  readonly #schedule: LeaderSchedule;
   #work: Promise<void> | undefined;
   #failure: string | undefined;
   #last: Verified | undefined;
-  #sinceMs: number | undefined;
 
   constructor(options: VerificationOptions) {
     this.#options = options;
-    this.#stopTimer = options.clock.every(Math.min(LOOK_MS, options.everyMs), () => this.#look());
+    this.#schedule = new LeaderSchedule({ ...options, membership: options.consensus, run: () => this.start() });
   }
 
   state(): VerificationState {
@@ -59,7 +58,7 @@ export class Verification {
       })
       .finally(() => {
         this.#work = undefined;
-        this.#sinceMs = this.#options.clock.monotonicMs();
+        this.#schedule.ran();
       });
   }
 
@@ -68,18 +67,8 @@ export class Verification {
   }
 
   stop(): void {
-    this.#stopTimer();
+    this.#schedule.stop();
     this.#stopping.abort(new DOMException("the node stops", "AbortError"));
-  }
-
-  #look(): void {
-    const { clock, consensus, everyMs } = this.#options;
-    if (!consensus.leads()) {
-      this.#sinceMs = undefined;
-      return;
-    }
-    this.#sinceMs ??= clock.monotonicMs();
-    if (clock.monotonicMs() - this.#sinceMs >= everyMs) this.start();
   }
 
   async #run(): Promise<void> {

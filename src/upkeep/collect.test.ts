@@ -168,6 +168,21 @@ test("while it is held nothing is purged, condemned, unlinked or reclaimed; rele
   expect([await filesOf(layer("held")), cluster.shared.catalog.blob(layer("held"))]).toEqual([0, undefined]);
 });
 
+test("a node whose word did not get through in an election says it again a second later", async () => {
+  await setUp();
+  const node = cluster.node(2);
+  for (const one of disposing) one.stop();
+  await condemned("again later");
+  await collect();
+  node.consensus.cutOff = true;
+  const late = dispose(node);
+  await late.idle();
+  node.consensus.cutOff = false;
+  clock.advance(1_000);
+  await late.idle();
+  expect(cluster.shared.catalog.blob(layer("again later"))?.acknowledged).toEqual([node.raftId]);
+});
+
 test("a dry run says what a run would free, and writes nothing", async () => {
   await setUp();
   const digest = await condemned("dry");

@@ -3,6 +3,7 @@ import type { Membership } from "../consensus/membership.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import { CollectorRun, type CollectProgress } from "./collect.ts";
+import { LeaderSchedule } from "./leader-schedule.ts";
 
 export interface CollectorOptions {
   readonly consensus: Consensus;
@@ -22,24 +23,21 @@ export interface CollectorState {
   readonly failure: string | undefined;
 }
 
-const LOOKS = 60;
-const LOOK_MAX_MS = 60_000;
-
 /** Runs the garbage collector: by its schedule while this node leads, and when it is told to. One run at a time. */
 export class Collector {
   readonly #options: CollectorOptions;
   readonly #stopping = new AbortController();
-  readonly #stopTimer: () => void;
+  readonly #schedule: LeaderSchedule;
   #run: CollectorRun | undefined;
   #work: Promise<void> | undefined;
   #failure: string | undefined;
-  /** When a run ended here, or this node began to lead: what its predecessor did counts for that. */
-  #sinceMs: number | undefined;
 
   constructor(options: CollectorOptions) {
     this.#options = options;
-    const lookMs = Math.min(LOOK_MAX_MS, Math.max(1, options.everyMs / LOOKS));
-    this.#stopTimer = options.clock.every(lookMs, () => this.#look());
+    const run = (): void => {
+      if (options.consensus.catalog.collector().held === undefined) this.start();
+    };
+    this.#schedule = new LeaderSchedule({ ...options, run });
   }
 
   state(): CollectorState {
@@ -54,7 +52,7 @@ export class Collector {
     this.#failure = undefined;
     this.#work = this.#collect(run).finally(() => {
       this.#work = undefined;
-      this.#sinceMs = this.#options.clock.monotonicMs();
+      this.#schedule.ran();
     });
   }
 
@@ -68,18 +66,8 @@ export class Collector {
   }
 
   stop(): void {
-    this.#stopTimer();
+    this.#schedule.stop();
     this.#stopping.abort(new DOMException("the node stops", "AbortError"));
-  }
-
-  #look(): void {
-    const { clock, consensus, everyMs, membership } = this.#options;
-    if (!membership.leads()) {
-      this.#sinceMs = undefined;
-      return;
-    }
-    this.#sinceMs ??= clock.monotonicMs();
-    if (clock.monotonicMs() - this.#sinceMs >= everyMs && consensus.catalog.collector().held === undefined) this.start();
   }
 
   async #collect(run: CollectorRun): Promise<void> {

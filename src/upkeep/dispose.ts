@@ -23,6 +23,8 @@ export interface Disposing {
 }
 
 const PERIOD_MS = 30_000;
+/** After a proposal that failed. */
+const RETRY_MS = 1_000;
 const PAGE = 256;
 const AT_ONCE = 16;
 const REST_MS = 10;
@@ -41,6 +43,7 @@ class Disposer implements Disposing {
   readonly #stops: readonly (() => void)[];
   #running: Promise<void> | undefined;
   #again = false;
+  #cancelRetry: (() => void) | undefined;
   #owedMs = 0;
 
   constructor(options: DisposeOptions) {
@@ -56,6 +59,7 @@ class Disposer implements Disposing {
 
   stop(): void {
     for (const stop of this.#stops) stop();
+    this.#cancelRetry?.();
     this.#stopping.abort(new DOMException("the node stops", "AbortError"));
   }
 
@@ -85,8 +89,10 @@ class Disposer implements Disposing {
       try {
         await this.#pass();
       } catch (error) {
-        if (!signal.aborted) log.debug({ error }, "condemned blobs could not be removed from this node yet: it is tried again");
-        return;
+        if (signal.aborted) return;
+        log.debug({ error }, "condemned blobs could not be removed from this node yet: it is tried again");
+        this.#again = false; // an election, say
+        this.#cancelRetry = this.#options.clock.after(RETRY_MS, () => this.#wake());
       }
     }
   }
