@@ -2,6 +2,7 @@ import { execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { promisify } from "node:util";
+import { isAlive, whyNoNamespaces } from "../harness/namespaces.ts";
 
 const run = promisify(execFile);
 /** Names of this run's namespaces and interfaces: the prefix and the pid, so that a later run knows what a dead one has left. */
@@ -20,14 +21,7 @@ export function whyNoHosts(): string | undefined {
   if (process.getuid?.() !== 0) return "needs root, to make network namespaces";
   for (const tool of ["ip", "tc", "mount"]) if (!isThere(tool)) return `needs ${tool} (Debian: iproute2, mount)`;
   if (!RESTORE.some(isThere)) return "needs iptables";
-  const probe = `${PREFIX}${process.pid}probe`;
-  try {
-    execFileSync("ip", ["netns", "add", probe], { stdio: "ignore" });
-    execFileSync("ip", ["netns", "del", probe], { stdio: "ignore" });
-    return undefined;
-  } catch {
-    return "needs the right to make network namespaces";
-  }
+  return whyNoNamespaces(PREFIX);
 }
 
 function isThere(tool: string): boolean {
@@ -219,15 +213,6 @@ async function sweep(): Promise<void> {
   const names = [...(await namespaces()), ...(await links())];
   for (const id of new Set(names.map((name) => OURS.exec(name)?.[1]))) {
     if (id !== undefined && !isAlive(Number(id))) await removeAll(`${PREFIX}${id}`);
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -1,9 +1,10 @@
-import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { isIPv4 } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { isAlive, whyNoNamespaces } from "../../harness/namespaces.ts";
 import type { StagePlan } from "./stage.ts";
 
 const run = promisify(execFile);
@@ -77,23 +78,7 @@ async function sweep(): Promise<void> {
   }
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** Why there can be none here; undefined where there can. */
 export function whyNoNamespace(): string | undefined {
-  const probe = `${PREFIX}${process.pid}probe`;
-  try {
-    execFileSync("ip", ["netns", "add", probe], { stdio: "ignore" });
-    execFileSync("ip", ["netns", "del", probe], { stdio: "ignore" });
-    return undefined;
-  } catch {
-    return "needs the right to make network namespaces";
-  }
+  return whyNoNamespaces(PREFIX);
 }
